@@ -1,0 +1,340 @@
+/* idem_import.sql: everything that CREATE EXTENSION idem_import makes, readable from top to bottom */
+
+-- complain if the script is sourced in psql rather than run by CREATE EXTENSION
+\echo Use "CREATE EXTENSION idem_import" to load this file. \quit
+
+------------------------------------------------------------------------------
+-- 1. Tables: what we know and what has happened
+--
+-- Only the extension's own C code writes them, as the extension's owner.  They
+-- name relations and roles by regclass and regrole, so that they survive
+-- rename, dump and restore, and pg_upgrade.
+------------------------------------------------------------------------------
+
+CREATE TABLE idem_import_definition (
+	name            text PRIMARY KEY,
+	version         int NOT NULL,
+	owner           regrole NOT NULL,
+	source_table    regclass,           -- the source: either a relation ...
+	source_query    text,               -- ... or a SELECT
+	target          regclass NOT NULL,
+	mode            text NOT NULL CHECK (mode IN ('merge', 'insert_only', 'overwrite')),
+	key             text[],
+	scope           text[],
+	slice           text,
+	columns         text[] NOT NULL,    -- resolved, in the target's order
+	columns_auto    boolean NOT NULL,   -- true: all that source and target shared when it was recorded
+	source_columns  text[] NOT NULL,    -- what the source had when it was recorded
+	order_by        text,
+	version_column  text,
+	keep_columns    text[] NOT NULL,
+	ignore_columns  text[] NOT NULL,
+	null_key        text NOT NULL CHECK (null_key IN ('reject', 'match')),
+	delete_flag     text,
+	delete_missing  boolean NOT NULL,
+	delete_limit    numeric,
+	out_of_scope    text NOT NULL CHECK (out_of_scope IN ('error', 'reject', 'ignore')),
+	reject_limit    bigint,
+	method          text NOT NULL CHECK (method IN ('auto', 'diff', 'swap', 'replace')),
+	settings        jsonb NOT NULL,
+	created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+	altered_at      timestamptz,
+	previous        jsonb NOT NULL DEFAULT '[]',   -- the versions before this one, oldest first
+	CHECK ((source_table IS NULL) <> (source_query IS NULL))
+);
+
+CREATE TABLE idem_import_ledger (
+	import           text NOT NULL,
+	unit             text NOT NULL,
+	status           text NOT NULL CHECK (status IN ('applied', 'failed', 'awaiting_approval')),
+	version          int NOT NULL,
+	attempts         bigint NOT NULL,
+	-- the receipt: what source and target held when the unit was last applied
+	source_rows      bigint,
+	source_checksum  uuid,
+	target_rows      bigint,
+	target_checksum  uuid,
+	stale            bigint,            -- of source_rows, what a rerun would count again
+	collapsed        bigint,
+	rejected         bigint,
+	receipt_version  int,               -- the definition that the receipt belongs to
+	receipt_run_id   bigint,            -- the run that gave it
+	run_id           bigint NOT NULL,   -- the run that wrote this row last
+	first_applied_at timestamptz,
+	applied_at       timestamptz,
+	attempted_at     timestamptz NOT NULL,
+	sqlstate         text,              -- of the last attempt, where it failed
+	message          text,
+	detail           text,
+	to_remove        bigint,            -- awaiting_approval: target rows that the run would have removed
+	approved_by      regrole,           -- who let the next run remove that many, once
+	approved_at      timestamptz,
+	PRIMARY KEY (import, unit)
+);
+
+CREATE SEQUENCE idem_import_run_id AS bigint;
+
+CREATE TABLE idem_import_history (
+	run_id       bigint PRIMARY KEY,
+	import       text NOT NULL,
+	unit         text NOT NULL,
+	status       text NOT NULL CHECK (status IN ('applied', 'skipped', 'failed', 'awaiting_approval')),
+	method       text,
+	engine       text,
+	attempted    bigint NOT NULL,
+	inserted     bigint NOT NULL,
+	updated      bigint NOT NULL,
+	unchanged    bigint NOT NULL,
+	stale        bigint NOT NULL,
+	collapsed    bigint NOT NULL,
+	rejected     bigint NOT NULL,
+	deleted      bigint NOT NULL,
+	removed      bigint NOT NULL,
+	checkpoint   text,
+	checksum     uuid,
+	elapsed      interval NOT NULL,
+	note         text,
+	version      int NOT NULL,
+	started_at   timestamptz NOT NULL,
+	lower_bound  text,                  -- the unit's logical bounds, of a single scope column
+	upper_bound  text,
+	who          regrole NOT NULL,
+	sqlstate     text,
+	message      text,
+	detail       text
+);
+
+CREATE INDEX idem_import_history_unit ON idem_import_history (import, unit, run_id);
+
+CREATE TABLE idem_import_reject (
+	reject_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	import          text NOT NULL,
+	unit            text NOT NULL,
+	run_id          bigint NOT NULL,    -- the run that met it last
+	"row"           jsonb NOT NULL,
+	row_hash        uuid NOT NULL,
+	key             jsonb,
+	sqlstate        text NOT NULL,
+	message         text NOT NULL,
+	column_name     text,
+	constraint_name text,
+	attempts        bigint NOT NULL DEFAULT 1,
+	rejected_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+	resolved_at     timestamptz
+);
+
+-- the same bad row met again is the same reject
+CREATE UNIQUE INDEX idem_import_reject_open ON idem_import_reject (import, unit, row_hash)
+	WHERE resolved_at IS NULL;
+
+SELECT pg_catalog.pg_extension_config_dump('idem_import_definition', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_ledger', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_history', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_run_id', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_reject', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_reject_reject_id_seq', '');
+
+-- Everybody may look; row security shows the imports that one may run.
+ALTER TABLE idem_import_definition ENABLE ROW LEVEL SECURITY;
+ALTER TABLE idem_import_ledger ENABLE ROW LEVEL SECURITY;
+ALTER TABLE idem_import_history ENABLE ROW LEVEL SECURITY;
+ALTER TABLE idem_import_reject ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY visible ON idem_import_definition FOR SELECT
+	USING (pg_catalog.pg_has_role(owner, 'USAGE'));
+CREATE POLICY visible ON idem_import_ledger FOR SELECT
+	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
+CREATE POLICY visible ON idem_import_history FOR SELECT
+	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
+CREATE POLICY visible ON idem_import_reject FOR SELECT
+	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
+
+GRANT SELECT ON idem_import_definition, idem_import_ledger, idem_import_history, idem_import_reject TO PUBLIC;
+
+COMMENT ON TABLE idem_import_definition IS 'the imports as they are declared now, with their earlier versions';
+COMMENT ON TABLE idem_import_ledger IS 'a row per import and unit: its state, its receipt, its last failure';
+COMMENT ON TABLE idem_import_history IS 'a row per run, with exact counts';
+COMMENT ON TABLE idem_import_reject IS 'staged rows that could not be applied, with the reason';
+
+CREATE TYPE idem_import_result AS (
+	run_id     bigint,
+	import     text,
+	unit       text,
+	status     text,
+	method     text,
+	engine     text,
+	attempted  bigint,
+	inserted   bigint,
+	updated    bigint,
+	unchanged  bigint,
+	stale      bigint,
+	collapsed  bigint,
+	rejected   bigint,
+	deleted    bigint,
+	removed    bigint,
+	checkpoint text,
+	checksum   uuid,
+	elapsed    interval,
+	note       text
+);
+
+COMMENT ON TYPE idem_import_result IS 'what a run did to one unit: every staged row counted once';
+
+------------------------------------------------------------------------------
+-- 2. Declaring imports
+------------------------------------------------------------------------------
+
+CREATE FUNCTION idem_import_create(
+	name text, source text, target regclass,
+	mode text DEFAULT 'merge',
+	key text[] DEFAULT NULL,
+	scope text[] DEFAULT NULL,
+	slice text DEFAULT NULL,
+	columns text[] DEFAULT NULL,
+	order_by text DEFAULT NULL,
+	version_column text DEFAULT NULL,
+	keep_columns text[] DEFAULT '{}',
+	ignore_columns text[] DEFAULT '{}',
+	null_key text DEFAULT 'reject',
+	delete_flag text DEFAULT NULL,
+	delete_missing boolean DEFAULT false,
+	delete_limit numeric DEFAULT 0.5,
+	out_of_scope text DEFAULT 'error',
+	cursor_column text DEFAULT NULL,
+	overlap text DEFAULT NULL,
+	track text DEFAULT 'none',
+	batch_size bigint DEFAULT NULL,
+	reject_limit bigint DEFAULT 0,
+	method text DEFAULT 'auto',
+	effects text DEFAULT NULL,
+	max_attempts int DEFAULT 5,
+	backoff interval DEFAULT '10 seconds',
+	settings jsonb DEFAULT '{}'
+) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_create';
+
+COMMENT ON FUNCTION idem_import_create(text, text, regclass, text, text[], text[], text, text[], text, text, text[], text[], text, text, boolean, numeric, text, text, text, text, bigint, bigint, text, text, int, interval, jsonb)
+	IS 'declare an import; its owner is the current user';
+
+CREATE FUNCTION idem_import_alter(
+	name text, source text DEFAULT NULL, target regclass DEFAULT NULL,
+	mode text DEFAULT NULL,
+	key text[] DEFAULT NULL,
+	scope text[] DEFAULT NULL,
+	slice text DEFAULT NULL,
+	columns text[] DEFAULT NULL,
+	order_by text DEFAULT NULL,
+	version_column text DEFAULT NULL,
+	keep_columns text[] DEFAULT NULL,
+	ignore_columns text[] DEFAULT NULL,
+	null_key text DEFAULT NULL,
+	delete_flag text DEFAULT NULL,
+	delete_missing boolean DEFAULT NULL,
+	delete_limit numeric DEFAULT NULL,
+	out_of_scope text DEFAULT NULL,
+	cursor_column text DEFAULT NULL,
+	overlap text DEFAULT NULL,
+	track text DEFAULT NULL,
+	batch_size bigint DEFAULT NULL,
+	reject_limit bigint DEFAULT NULL,
+	method text DEFAULT NULL,
+	effects text DEFAULT NULL,
+	max_attempts int DEFAULT NULL,
+	backoff interval DEFAULT NULL,
+	settings jsonb DEFAULT NULL
+) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_alter';
+
+COMMENT ON FUNCTION idem_import_alter(text, text, regclass, text, text[], text[], text, text[], text, text, text[], text[], text, text, boolean, numeric, text, text, text, text, bigint, bigint, text, text, int, interval, jsonb)
+	IS 'change an import: NULL leaves an argument as it is, an empty text or array clears it';
+
+CREATE FUNCTION idem_import_drop(name text, purge boolean DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_drop';
+
+COMMENT ON FUNCTION idem_import_drop(text, boolean)
+	IS 'forget an import; with purge also its ledger, history and rejects';
+
+------------------------------------------------------------------------------
+-- 3. Running them
+------------------------------------------------------------------------------
+
+CREATE FUNCTION idem_import_run(
+	import text, scope text DEFAULT NULL, force boolean DEFAULT false,
+	source regclass DEFAULT NULL, input text DEFAULT NULL, input_hash bytea DEFAULT NULL
+) RETURNS SETOF idem_import_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 COST 10000
+AS 'MODULE_PATHNAME', 'idem_import_run';
+
+COMMENT ON FUNCTION idem_import_run(text, text, boolean, regclass, text, bytea)
+	IS 'run an import over one unit, a range of units, or all units in the source; a row per unit';
+
+CREATE FUNCTION idem_import_plan(
+	import text, scope text DEFAULT NULL, source regclass DEFAULT NULL
+) RETURNS SETOF idem_import_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 COST 10000
+AS 'MODULE_PATHNAME', 'idem_import_plan';
+
+COMMENT ON FUNCTION idem_import_plan(text, text, regclass)
+	IS 'the counts that a run would give now; writes nothing';
+
+CREATE FUNCTION idem_import_prove(
+	import text, scope text DEFAULT NULL,
+	OUT idempotent boolean, OUT unit text, OUT first_changes bigint, OUT second_changes bigint,
+	OUT first_checksum uuid, OUT second_checksum uuid
+) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 COST 10000
+AS 'MODULE_PATHNAME', 'idem_import_prove';
+
+COMMENT ON FUNCTION idem_import_prove(text, text)
+	IS 'run an import twice, compare, and roll both back; fails with II007 where the second run changed something';
+
+CREATE FUNCTION idem_import_approve(import text, unit text DEFAULT '*') RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_approve';
+
+COMMENT ON FUNCTION idem_import_approve(text, text)
+	IS 'let the next run of a unit remove the rows that it was stopped for';
+------------------------------------------------------------------------------
+-- Keys, hashes and checksums
+--
+-- Immutable, so that they may stand in generated columns and indexes.  No
+-- setting changes what they return; only DDL does, where it changes what a
+-- value is: renaming an enum's label or a type, adding or dropping columns of
+-- a composite type.  (Keys trust the send functions of types that are not
+-- PostgreSQL's own to depend on nothing but the value and the encoding.)
+------------------------------------------------------------------------------
+
+CREATE FUNCTION idem_import_key(VARIADIC "any") RETURNS uuid
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_key';
+
+COMMENT ON FUNCTION idem_import_key("any")
+	IS 'deterministic surrogate key of the values: the same on any server, whatever its settings';
+
+CREATE FUNCTION idem_import_hash(VARIADIC "any") RETURNS uuid
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_hash';
+
+COMMENT ON FUNCTION idem_import_hash("any")
+	IS 'fast 128-bit hash of a row: of the values, or of the columns of one composite value';
+
+CREATE FUNCTION idem_import_checksum_add(uuid, uuid) RETURNS uuid
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_checksum_add';
+
+COMMENT ON FUNCTION idem_import_checksum_add(uuid, uuid)
+	IS 'sum of two checksums, modulo 2^128';
+
+CREATE AGGREGATE idem_import_checksum(uuid) (
+	SFUNC = idem_import_checksum_add,
+	STYPE = uuid,
+	INITCOND = '00000000-0000-0000-0000-000000000000',
+	COMBINEFUNC = idem_import_checksum_add,
+	PARALLEL = SAFE
+);
+
+COMMENT ON AGGREGATE idem_import_checksum(uuid)
+	IS 'order-independent sum of row hashes; each row counts, duplicates too';

@@ -1,0 +1,21 @@
+/*-------------------------------------------------------------------------
+ *
+ * aside.h
+ *	  Staged rows set aside become rejects.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_ASIDE_H
+#define IDEM_ASIDE_H
+
+#include "flow/stage.h"
+
+/*
+ * Append the rows that the stage set aside for a unit to a tuplestore of
+ * rejects (ledger/reject.h), as jsonb with key and reason.  Runs as the
+ * import's owner, since a type of the user's may have a cast to json.
+ */
+extern void idem_set_aside(const Target *target, TupleDesc desc, const StagedUnit *staged,
+						   Tuplestorestate *rejects);
+
+#endif							/* IDEM_ASIDE_H */

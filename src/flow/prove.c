@@ -1,0 +1,106 @@
+/*-------------------------------------------------------------------------
+ *
+ * prove.c
+ *	  Run twice, compare, and leave no trace.
+ *
+ * What makes a second run write again is rarely the import itself: a trigger
+ * that changes each row it sees, a policy that hides what was written.  The
+ * proof is to do it, in a subtransaction that is rolled back.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/error.h"
+#include "flow/prove.h"
+#include "ledger/reject.h"
+#include "miscadmin.h"
+#include "utils/resowner.h"
+
+static List *
+run_once(const RunRequest *request)
+{
+	RunRecord	current = {0};
+	RunTrace	trace = {0};
+
+	trace.cxt = CurrentMemoryContext;
+	trace.current = &current;
+	trace.rejects = tuplestore_begin_heap(true, false, work_mem);
+	idem_run(request, &trace);
+	tuplestore_end(trace.rejects);
+	return trace.results;
+}
+
+static int64
+changes(const RunRecord *run)
+{
+	return run->tally.inserted + run->tally.updated + run->tally.deleted + run->tally.removed;
+}
+
+/*
+ * Both runs went over the same units in the same order.  Where a unit has no
+ * key its rows are replaced each time; what they hold must be the same.
+ */
+static Proof *
+compare(const RunRecord *first, const RunRecord *second)
+{
+	Proof	   *proof = palloc(sizeof(Proof));
+	bool		replaced = strcmp(second->method, "replace") == 0;
+
+	proof->unit = first->unit;
+	proof->first_changes = changes(first);
+	proof->second_changes = changes(second);
+	proof->first_checksum = first->checksum;
+	proof->second_checksum = second->checksum;
+	proof->idempotent = (replaced || proof->second_changes == 0) &&
+		idem_hash_equal(first->checksum, second->checksum);
+	return proof;
+}
+
+List *
+idem_prove(const RunRequest *request)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	RunRequest	forced = *request;
+	List	   *proofs = NIL;
+	List	   *volatile first = NIL;
+	List	   *volatile second = NIL;
+	ListCell   *lc1;
+	ListCell   *lc2;
+
+	forced.force = true;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(cxt);
+	PG_TRY();
+	{
+		first = run_once(&forced);
+		second = run_once(&forced);
+	}
+	PG_FINALLY();
+	{
+		/* all the same whether the runs succeeded */
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(cxt);
+		CurrentResourceOwner = owner;
+	}
+	PG_END_TRY();
+
+	forboth(lc1, first, lc2, second)
+		proofs = lappend(proofs, compare(lfirst(lc1), lfirst(lc2)));
+
+	foreach(lc1, proofs)
+	{
+		Proof	   *proof = lfirst(lc1);
+
+		if (!proof->idempotent)
+			ereport(ERROR,
+					(errcode(ERRCODE_IDEM_NOT_IDEMPOTENT),
+					 errmsg("import \"%s\" is not idempotent", request->import),
+					 errdetail("In unit \"%s\" the second of two runs wrote " INT64_FORMAT " rows.",
+							   proof->unit, proof->second_changes),
+					 errhint("Look for triggers, rules or defaults that change rows as they are written.")));
+	}
+	return proofs;
+}

@@ -1,0 +1,517 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.c
+ *	  One import's way through the house.
+ *
+ *	  lock the unit
+ *	  -> fingerprint the source
+ *	  -> the receipt says the same, and the target agrees?  stop: skipped
+ *	  -> stage: sort into units and keys, set bad rows aside
+ *	  -> choose a method
+ *	  -> diff: what separates staged rows from the target
+ *	  -> guard the deletes
+ *	  -> apply, the only writer of the target
+ *	  -> receipt and history
+ *
+ * All of it in one transaction, the caller's: either the rows, the receipt
+ * and the history are there, or none of them.  That is the exactly-once claim.
+ * A rerun needs no memory of how far the last one came; it finds what is
+ * already so, and leaves it alone.
+ *
+ * The source is read under one snapshot, taken once the unit is locked, so
+ * that a run which waited for another one sees what that one saw, or later.
+ * The target is always looked at as it is now: others may write it meanwhile.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "base/error.h"
+#include "base/sql.h"
+#include "flow/apply.h"
+#include "flow/aside.h"
+#include "flow/fingerprint.h"
+#include "flow/pin.h"
+#include "flow/run.h"
+#include "flow/stage.h"
+#include "ledger/reject.h"
+#include "miscadmin.h"
+#include "nodes/value.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#define ENGINE "portable"
+
+typedef struct Run
+{
+	const RunRequest *request;
+	RunTrace   *trace;
+	RunRecord  *record;			/* of the unit at hand: trace->current */
+	Definition *def;
+	Target	   *target;
+	Source	   *source;
+	Oid			who;
+	MemoryContext cxt;			/* for as long as the run goes on */
+	List	   *done;			/* names of finished units, of String */
+	bool		reread;			/* the source has been read more than once */
+} Run;
+
+static void
+run_context(void *arg)
+{
+	RunRecord  *record = ((Run *) arg)->record;
+
+	errcontext("import \"%s\", unit \"%s\", batch 1", record->import, record->unit);
+}
+
+/* Start the record of a unit; unit NULL: rows that none owns. */
+static void
+begin_unit(Run *run, const Unit *unit, const char *name)
+{
+	MemoryContext oldcxt = MemoryContextSwitchTo(run->trace->cxt);
+	RunRecord  *record = run->record;
+	char	   *lower = NULL;
+	char	   *upper = NULL;
+
+	memset(record, 0, sizeof(RunRecord));
+	record->unit = pstrdup(name);
+	record->import = pstrdup(run->def->name);
+	record->version = run->def->version;
+	record->started_at = GetCurrentTimestamp();
+	record->who = run->who;
+	record->status = "failed";
+	if (unit != NULL)
+		idem_unit_bounds(run->target->scope, unit, &lower, &upper);
+	record->lower = lower;
+	record->upper = upper;
+	tuplestore_clear(run->trace->rejects);
+	MemoryContextSwitchTo(oldcxt);
+}
+
+static void
+set_note(Run *run, const char *note)
+{
+	run->record->note = MemoryContextStrdup(run->trace->cxt, note);
+}
+
+/* Write down what came of the unit, and hand out its record. */
+static void
+finish_unit(Run *run)
+{
+	MemoryContext oldcxt = MemoryContextSwitchTo(run->trace->cxt);
+	RunRecord  *record = run->record;
+	RunRecord  *result;
+
+	record->elapsed = GetCurrentTimestamp() - record->started_at;
+	if (!run->request->plan)
+		idem_history_insert(record);
+	result = palloc(sizeof(RunRecord));
+	*result = *record;
+	run->trace->results = lappend(run->trace->results, result);
+	MemoryContextSwitchTo(run->cxt);
+	run->done = lappend(run->done, makeString(pstrdup(record->unit)));
+	MemoryContextSwitchTo(oldcxt);
+}
+
+/* The target holds what the receipt says, or what the run left behind. */
+static void
+set_checksum(Run *run, const Fingerprint *target)
+{
+	run->record->has_checksum = true;
+	run->record->checksum = target->checksum;
+}
+
+/*
+ * A receipt is believed only after source and target have been looked at.
+ * The counts are those that judging the same rows again would give.
+ */
+static bool
+skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fingerprint *read)
+{
+	RunRecord  *record = run->record;
+	Fingerprint target;
+
+	if (run->request->force || receipt->version != run->def->version ||
+		!idem_fingerprint_equal(&receipt->source, read))
+		return false;
+	target = idem_fingerprint_target(run->target, unit, true);
+	if (!idem_fingerprint_equal(&receipt->target, &target))
+		return false;
+
+	record->status = "skipped";
+	record->method = run->target->nkeys > 0 && run->def->method != METHOD_REPLACE ? "diff" : "replace";
+	record->engine = ENGINE;
+	record->tally.stale = receipt->stale;
+	record->tally.collapsed = receipt->collapsed;
+	record->tally.rejected = receipt->rejected;
+	record->tally.unchanged = read->rows - receipt->stale - receipt->collapsed - receipt->rejected;
+	set_checksum(run, &target);
+	set_note(run, "source and target are as the last run left them");
+	if (!run->request->plan)
+	{
+		record->run_id = idem_history_next_run_id();
+		if (receipt->failed_since)
+			idem_ledger_recovered(record);
+	}
+	finish_unit(run);
+	return true;
+}
+
+/* Too many rejects fail the run, but are kept: the recorder gets them. */
+static void
+set_aside(Run *run, Stage *stage, const StagedUnit *staged)
+{
+	int64		limit = run->def->reject_limit;
+	int64		rejected = staged->null_keys + staged->outside;
+
+	run->record->tally.collapsed = staged->collapsed;
+	run->record->tally.rejected = rejected;
+	if (rejected == 0 || run->request->plan)
+		return;
+
+	idem_set_aside(run->target, idem_stage_desc(stage), staged, run->trace->rejects);
+	if (limit != NO_LIMIT && rejected > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_IDEM_TOO_MANY_REJECTS),
+				 errmsg("too many rejects: " INT64_FORMAT " of " INT64_FORMAT " rows", rejected, staged->read.rows),
+				 errdetail("The import allows " INT64_FORMAT ".", limit),
+				 errhint("Look at idem_import_reject, mend the source, or raise reject_limit.")));
+}
+
+/*
+ * Stop a run that would remove more of the unit than the import allows.  For
+ * a plan, say so.
+ */
+static void
+guard_removal(Run *run, const Receipt *receipt, int64 total, int64 removed)
+{
+	double		limit = run->def->delete_limit;
+
+	if (limit == NO_LIMIT || removed <= 10 || removed <= limit * total || removed <= receipt->approved)
+		return;
+
+	run->record->to_remove = removed;
+	if (run->request->plan)
+	{
+		set_note(run, psprintf("would stop with II001: it removes " INT64_FORMAT " of " INT64_FORMAT " rows",
+							   removed, total));
+		return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_IDEM_APPROVAL_REQUIRED),
+			 errmsg("removing " INT64_FORMAT " of " INT64_FORMAT " rows needs approval", removed, total),
+			 errdetail("The import removes at most %g of a unit's rows unapproved.", limit),
+			 errhint("If that is right, run SELECT idem_import_approve(%s, %s) and then the import again.",
+					 quote_literal_cstr(run->def->name), quote_literal_cstr(run->record->unit))));
+}
+
+static bool
+removes_missing(const Definition *def)
+{
+	return def->mode == MODE_OVERWRITE || def->delete_missing;
+}
+
+static void
+note_swallowed(Run *run, int64 swallowed)
+{
+	if (swallowed > 0)
+		set_note(run, psprintf("key compared row by row; triggers, rules or row security of the target swallowed "
+							   INT64_FORMAT " rows", swallowed));
+}
+
+/* Rows have keys: compare, and write only what differs. */
+static void
+run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
+{
+	Tally		tally = run->record->tally;
+	Diff	   *diff = idem_diff_create(run->target, run->def);
+	TupleDesc	desc = idem_stage_desc(stage);
+	Removal		removal = {staged->unit, desc, staged->rows, staged->winners};
+	int64		total = 0;
+	int64		missing = 0;
+
+	set_note(run, "rows have a key: only what differs is written");
+	idem_diff_rows(run->target, run->def, desc, staged->rows, staged->winners, diff);
+	if (removes_missing(run->def))
+		idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
+	guard_removal(run, receipt, total, missing);
+
+	if (run->request->plan)
+	{
+		tally.inserted = diff->fresh;
+		tally.updated = diff->changed;
+		tally.deleted = diff->gone;
+		tally.stale = diff->stale;
+		tally.removed = missing;
+		idem_diff_free(diff);
+	}
+	else
+	{
+		int64		swallowed = idem_apply_diff(run->target, run->def, diff,
+												missing > 0 ? &removal : NULL, &tally);
+
+		guard_removal(run, receipt, total, tally.removed);
+		note_swallowed(run, swallowed);
+	}
+	tally.unchanged = staged->winners - tally.inserted - tally.updated - tally.deleted - tally.stale;
+	run->record->tally = tally;
+}
+
+/*
+ * The unit is deleted and inserted anew.  With a key, rows are counted as what
+ * became of them all the same, and nothing is done if nothing differs.
+ */
+static void
+run_replace(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
+{
+	Tally		tally = run->record->tally;
+	Tally		replaced = {0};
+	TupleDesc	desc = idem_stage_desc(stage);
+	Diff	   *diff;
+	int64		total;
+	int64		missing;
+
+	idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
+	if (run->target->nkeys == 0)
+	{
+		set_note(run, "rows have no key: the unit is deleted and inserted anew");
+		guard_removal(run, receipt, total, total - staged->winners);
+		tally.inserted = staged->winners;
+		tally.removed = total;
+	}
+	else
+	{
+		set_note(run, "method => 'replace': where a row differs, the unit is deleted and inserted anew");
+		guard_removal(run, receipt, total, missing);
+		diff = idem_diff_create(run->target, run->def);
+		idem_diff_rows(run->target, run->def, desc, staged->rows, staged->winners, diff);
+		tally.inserted = diff->fresh;
+		tally.updated = diff->changed;
+		tally.deleted = diff->gone;
+		tally.removed = missing;
+		idem_diff_free(diff);
+	}
+
+	if (!run->request->plan &&
+		tally.inserted + tally.updated + tally.deleted + tally.removed > 0)
+		idem_apply_replace(run->target, staged->unit, desc, staged->rows, staged->winners, &replaced);
+	if (run->target->nkeys == 0 && !run->request->plan)
+		tally.removed = replaced.removed;
+	tally.unchanged = staged->winners - tally.inserted - tally.updated - tally.deleted;
+	run->record->tally = tally;
+}
+
+/* Without keys, a unit that sums up to the same rows is the same. */
+static bool
+same_rows(Run *run, const StagedUnit *staged)
+{
+	Fingerprint target;
+
+	if (run->target->nkeys > 0 || run->request->force || staged->outside > 0)
+		return false;
+	target = idem_fingerprint_target(run->target, staged->unit, true);
+	if (!idem_fingerprint_equal(&staged->read, &target))
+		return false;
+	set_note(run, "source and target hold the same rows");
+	run->record->tally.unchanged = staged->winners;
+	return true;
+}
+
+/* Staged rows, their unit locked: judge and apply them. */
+static void
+run_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *receipt)
+{
+	RunRecord  *record = run->record;
+	Tally	   *tally = &record->tally;
+	bool		replace = run->target->nkeys == 0 || run->def->method == METHOD_REPLACE;
+
+	if (!run->request->plan)
+		record->run_id = idem_history_next_run_id();
+	set_aside(run, stage, staged);
+
+	record->method = replace ? "replace" : "diff";
+	record->engine = ENGINE;
+	if (staged->unit == NULL)
+		set_note(run, "rows that belong to no unit");
+	else if (!replace)
+		run_diff(run, stage, staged, receipt);
+	else if (!same_rows(run, staged))
+		run_replace(run, stage, staged, receipt);
+	record->status = tally->inserted + tally->updated + tally->deleted + tally->removed > 0 ?
+		"applied" : "skipped";
+
+	if (!run->request->plan)
+	{
+		if (staged->unit != NULL)
+		{
+			Fingerprint target = idem_fingerprint_target(run->target, staged->unit, true);
+
+			set_checksum(run, &target);
+			idem_ledger_applied(record, &staged->read, &target);
+		}
+		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects, true);
+	}
+	finish_unit(run);
+}
+
+/*
+ * A unit that was found in the source is locked only now.  Its rows were read
+ * before, so if another run has applied the unit since, read again.
+ */
+static bool
+lock_found_unit(Run *run, const char *unit)
+{
+	Receipt		before;
+	Receipt		now;
+
+	idem_lock_unit(run->def->name, unit);
+	idem_ledger_receipt(run->def->name, unit, false, &before);
+	idem_ledger_receipt(run->def->name, unit, true, &now);
+	return before.run_id == now.run_id;
+}
+
+/* One read of the source; false if it must be read again for the units that are left. */
+static bool
+read_source(Run *run, List *units)
+{
+	bool		current = true;
+	Unit	   *only = list_length(units) == 1 ? linitial(units) : NULL;
+	Receipt		receipt;
+	Stage	   *stage;
+	StagedUnit	staged;
+
+	/* with a receipt, the source may well be the same: then it need not be kept */
+	if (only != NULL)
+	{
+		begin_unit(run, only, only->name);
+		idem_ledger_receipt(run->def->name, only->name, true, &receipt);
+		if (receipt.version == run->def->version && !run->request->force)
+		{
+			Fingerprint read = idem_stage_fingerprint(run->source, run->def, only);
+
+			if (skip_unit(run, only, &receipt, &read))
+				return true;
+		}
+	}
+
+	stage = idem_stage_begin(run->source, run->def, units);
+	while (current && idem_stage_next(stage, &staged))
+	{
+		const char *name = staged.unit != NULL ? staged.unit->name : IDEM_WHOLE_TABLE;
+		MemoryContext unit_cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import unit", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext oldcxt;
+
+		if (!run->reread || !list_member(run->done, makeString(pstrdup(name))))
+		{
+			if (only == NULL)
+				begin_unit(run, staged.unit, name);
+			if (units == NIL && !run->request->plan)
+				current = lock_found_unit(run, name);
+			if (current)
+			{
+				oldcxt = MemoryContextSwitchTo(unit_cxt);
+				idem_ledger_receipt(run->def->name, name, true, &receipt);
+				if (only != NULL || !skip_unit(run, staged.unit, &receipt, &staged.read))
+					run_unit(run, stage, &staged, &receipt);
+				MemoryContextSwitchTo(oldcxt);
+			}
+		}
+		idem_stage_free_unit(&staged);
+		MemoryContextDelete(unit_cxt);
+	}
+	idem_stage_end(stage);
+	return current;
+}
+
+static void
+run_units(Run *run, List *units)
+{
+	bool		complete = false;
+
+	while (!complete)
+	{
+		Snapshot	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+
+		CHECK_FOR_INTERRUPTS();
+		PushActiveSnapshot(snapshot);
+		complete = read_source(run, units);
+		run->reread = !complete;
+		PopActiveSnapshot();
+		UnregisterSnapshot(snapshot);
+	}
+}
+
+static void
+run_import(Run *run)
+{
+	const RunRequest *request = run->request;
+	char	   *label = pstrdup(run->record->unit);
+	List	   *units;
+	ListCell   *lc;
+
+	run->target = idem_target_open(run->def, request->plan ? AccessShareLock : RowExclusiveLock);
+	units = idem_scope_units(run->target->scope, request->scope);
+	if (list_length(units) == 1)
+		begin_unit(run, linitial(units), ((Unit *) linitial(units))->name);
+	run->source = idem_source_open(run->def, run->target, request->source);
+	if (run->source->by_unit && units == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the source of import \"%s\" has parameters and needs a scope", run->def->name),
+				 errhint("Give the unit, as in idem_import_run('%s', '2026-06-09').", run->def->name)));
+
+	/* in their order, so that two runs over several units can't wait for each other in a circle */
+	foreach(lc, units)
+	{
+		if (!request->plan)
+			idem_lock_unit(run->def->name, ((Unit *) lfirst(lc))->name);
+	}
+
+	if (run->source->by_unit)
+	{
+		foreach(lc, units)
+			run_units(run, list_make1(lfirst(lc)));
+	}
+	else
+		run_units(run, units);
+
+	if (!request->plan && !list_member(run->done, makeString(label)))
+		idem_ledger_clear(run->def->name, label);
+	idem_target_close(run->target);
+}
+
+void
+idem_run(const RunRequest *request, RunTrace *trace)
+{
+	MemoryContext run_cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import run", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcxt = MemoryContextSwitchTo(run_cxt);
+	ErrorContextCallback callback;
+	Run			run = {0};
+	Pin			pin;
+
+	/* whether one may, before one waits; what it is, after */
+	run.def = idem_definition_get(request->import);
+	idem_lock_import(request->import, request->plan ? AccessShareLock : RowExclusiveLock);
+	run.def = idem_definition_get(request->import);
+	run.request = request;
+	run.trace = trace;
+	run.cxt = run_cxt;
+	run.record = trace->current;
+	run.who = GetUserId();
+	begin_unit(&run, NULL, request->scope != NULL ? request->scope : IDEM_WHOLE_TABLE);
+
+	callback.callback = run_context;
+	callback.arg = &run;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	idem_pin(run.def, &pin);
+	run_import(&run);
+	idem_unpin(&pin);
+
+	error_context_stack = callback.previous;
+	MemoryContextSwitchTo(oldcxt);
+	MemoryContextDelete(run_cxt);
+}

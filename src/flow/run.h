@@ -1,0 +1,44 @@
+/*-------------------------------------------------------------------------
+ *
+ * run.h
+ *	  One import's way through the house.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_RUN_H
+#define IDEM_RUN_H
+
+#include "ledger/history.h"
+#include "nodes/pg_list.h"
+#include "utils/tuplestore.h"
+
+typedef struct RunRequest
+{
+	const char *import;
+	const char *scope;			/* NULL: all units in the source */
+	bool		force;			/* do not believe receipts */
+	bool		plan;			/* only count */
+	Oid			source;			/* read this relation instead, or InvalidOid */
+} RunRequest;
+
+/*
+ * What a caller sees of a run, even of one that fails: the record of the unit
+ * at hand, its rejects (ledger/reject.h), and the finished units' records.
+ * Everything lives in cxt.
+ */
+typedef struct RunTrace
+{
+	MemoryContext cxt;
+	RunRecord  *current;		/* its import is NULL while nothing is to be recorded */
+	Tuplestorestate *rejects;
+	List	   *results;		/* of RunRecord * */
+} RunTrace;
+
+/*
+ * Run an import, in the caller's transaction, as its owner and with its
+ * settings.  Raises what DESIGN calls class II, 42704 and 42501 for an import
+ * that is not there for the current user, and what PostgreSQL raises.
+ */
+extern void idem_run(const RunRequest *request, RunTrace *trace);
+
+#endif							/* IDEM_RUN_H */

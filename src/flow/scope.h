@@ -1,0 +1,94 @@
+/*-------------------------------------------------------------------------
+ *
+ * scope.h
+ *	  The part of a target that a unit owns.
+ *
+ * A scope is a pure function of the run's arguments and of the settings that
+ * the import pins (TimeZone), never of the clock.  The caller has applied the
+ * import's settings before it calls anything here.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_SCOPE_H
+#define IDEM_SCOPE_H
+
+#include "access/tupdesc.h"
+#include "fmgr.h"
+#include "nodes/params.h"
+#include "nodes/pg_list.h"
+
+#define IDEM_WHOLE_TABLE "*"
+
+typedef struct ScopeColumn
+{
+	char	   *name;
+	AttrNumber	attnum;			/* in the target */
+	Oid			type;			/* as declared, may be a domain */
+	Oid			basetype;
+	int32		typmod;
+	Oid			collation;
+	int16		typlen;
+	bool		typbyval;
+	Oid			eq_opr;			/* of the type's default btree class */
+	Oid			lt_opr;
+	Oid			ge_opr;
+	FmgrInfo	cmp;			/* btree comparison */
+} ScopeColumn;
+
+typedef struct Scope
+{
+	int			ncolumns;		/* 0: every unit is the whole table, '*' */
+	ScopeColumn *columns;
+	struct Slice *slice;		/* see slice.h; NULL: a unit is one value of the columns */
+	MemoryContext cxt;			/* holds the scope and its units */
+} Scope;
+
+typedef struct Unit
+{
+	char	   *name;			/* canonical text, the same however it was spelled */
+	Datum	   *values;			/* ncolumns values; with slice: the lower bound */
+	Datum		upper;			/* with slice: the bound that is no longer inside */
+	int64		slice_number;	/* with slice: orders and identifies the unit */
+} Unit;
+
+/*
+ * Bind scope columns (List of String, or NIL) and slice width (or NULL) to a
+ * target's columns.  Lives in CurrentMemoryContext.
+ */
+extern Scope *idem_scope_open(TupleDesc target, List *columns, const char *slice);
+
+/*
+ * The units that a caller's scope text names, in logical order.  NIL for NULL
+ * text where the import has scope columns: the units are those in the source.
+ */
+extern List *idem_scope_units(Scope *scope, const char *text);
+
+/*
+ * The unit that a row with these scope values belongs to; NULL if one of them
+ * is NULL, so that no unit owns the row.
+ */
+extern Unit *idem_scope_unit_of(Scope *scope, const Datum *values, const bool *isnull);
+
+/* Does the unit own a row with these scope values? */
+extern bool idem_unit_contains(Scope *scope, const Unit *unit, const Datum *values, const bool *isnull);
+
+/* With slice: the number of the slice that holds a value of the scope column. */
+extern int64 idem_scope_slice_number(Scope *scope, Datum value);
+
+/*
+ * SQL that is true for the rows of a unit, over the columns of "alias" and
+ * parameters from $1 on: one a column, or lower and upper bound of a slice.
+ * "true" for the whole table.
+ */
+extern char *idem_scope_predicate(Scope *scope, const char *alias);
+
+/* Types and number of those parameters; at least $1 and $2 for a single column. */
+extern int	idem_scope_param_types(Scope *scope, Oid *types);
+
+/* Those parameters for a unit; unit NULL gives NULL values. */
+extern ParamListInfo idem_unit_params(Scope *scope, const Unit *unit);
+
+/* The logical bounds of a unit of one scope column, as text; NULLs otherwise. */
+extern void idem_unit_bounds(Scope *scope, const Unit *unit, char **lower, char **upper);
+
+#endif							/* IDEM_SCOPE_H */

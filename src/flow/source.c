@@ -1,0 +1,466 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.c
+ *	  What an import reads, row by row in the target's types.
+ *
+ * The query itself is the planner's affair and may run in parallel.  Casts are
+ * not part of it: an explicit cast in SQL would cut a text that is too long
+ * for varchar(10), where an assignment, as INSERT and COPY do it, refuses it.
+ * So the casts are expressions that we evaluate on each row as it comes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/error.h"
+#include "base/relation.h"
+#include "base/sql.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "flow/determinism.h"
+#include "flow/order.h"
+#include "flow/source.h"
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_type.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/typcache.h"
+
+#define MAX_SCOPE_PARAMS	64
+
+/* Tables of any kind and views hold rows; the rest does not. */
+static void
+require_source_kind(Oid relid)
+{
+	switch (get_rel_relkind(relid))
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_FOREIGN_TABLE:
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+			break;
+		case '\0':
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("source relation with OID %u does not exist", relid),
+					 errhint("Give the import another source with idem_import_alter.")));
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("cannot import from \"%s\"", get_rel_name(relid)),
+					 errdetail_relkind_not_supported(get_rel_relkind(relid))));
+	}
+}
+
+/* A query's text without its semicolon; 42601 unless it is one plain SELECT. */
+static char *
+require_select(const char *query)
+{
+	List	   *statements = raw_parser(query, RAW_PARSE_DEFAULT);
+	RawStmt    *raw;
+
+	if (list_length(statements) != 1 ||
+		!IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt) ||
+		castNode(SelectStmt, linitial_node(RawStmt, statements)->stmt)->intoClause != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("source is not a single SELECT"),
+				 errhint("Name a table or view, or write one SELECT that reads what is to be imported.")));
+
+	raw = linitial_node(RawStmt, statements);
+	return raw->stmt_len > 0 ? pnstrdup(query + raw->stmt_location, raw->stmt_len) :
+		pstrdup(query + raw->stmt_location);
+}
+
+/*
+ * (SELECT * FROM public.stage) AS s
+ *
+ * In a subquery a table shows no system columns: which row wins must not
+ * depend on where it lies.
+ */
+static char *
+source_from(const Definition *def, Oid instead)
+{
+	Oid			relid = OidIsValid(instead) ? instead : def->source_table;
+
+	if (!OidIsValid(relid))
+	{
+		idem_require_deterministic_text(def->source_query);
+		return psprintf("(\n%s\n) AS s", require_select(def->source_query));
+	}
+	require_source_kind(relid);
+	return psprintf("(SELECT * FROM %s) AS s", idem_relation_name(relid));
+}
+
+static CachedPlanSource *
+analyze(const char *query, Scope *scope, SPIPlanPtr *plan)
+{
+	Oid			types[MAX_SCOPE_PARAMS];
+	int			ntypes = idem_scope_param_types(scope, types);
+
+	*plan = SPI_prepare(query, ntypes, types);
+	if (*plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	return (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(*plan));
+}
+
+static bool
+uses_params_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Param))
+		return castNode(Param, node)->paramkind == PARAM_EXTERN;
+	if (IsA(node, Query))
+		return query_tree_walker(castNode(Query, node), uses_params_walker, context, 0);
+	return expression_tree_walker(node, uses_params_walker, context);
+}
+
+/* Columns of a row as read; each name must stand for one. */
+static List *
+column_names(TupleDesc desc)
+{
+	List	   *names = NIL;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		char	   *name = NameStr(TupleDescAttr(desc, i)->attname);
+		ListCell   *lc;
+
+		foreach(lc, names)
+		{
+			if (strcmp(strVal(lfirst(lc)), name) == 0)
+				ereport(ERROR,
+						(errcode(ERRCODE_DUPLICATE_COLUMN),
+						 errmsg("source has two columns named \"%s\"", name)));
+		}
+		names = lappend(names, makeString(pstrdup(name)));
+	}
+	return names;
+}
+
+/* The same for a FROM item, in the caller's memory; says whether it uses parameters. */
+static List *
+describe(const char *from, Scope *scope, bool *by_unit)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	MemoryContext oldcxt;
+	SPIPlanPtr	plan;
+	CachedPlanSource *analyzed;
+	List	   *names;
+
+	sql_begin();
+	analyzed = analyze(psprintf("SELECT * FROM %s", from), scope, &plan);
+	idem_require_deterministic(analyzed->query_list);
+	*by_unit = uses_params_walker((Node *) analyzed->query_list, NULL);
+	oldcxt = MemoryContextSwitchTo(cxt);
+	names = column_names(analyzed->resultDesc);
+	MemoryContextSwitchTo(oldcxt);
+	SPI_freeplan(plan);
+	sql_end();
+	return names;
+}
+
+List *
+idem_source_columns(const Definition *def, Oid instead, Scope *scope)
+{
+	bool		by_unit;
+
+	return describe(source_from(def, instead), scope, &by_unit);
+}
+
+static List *
+without(List *names, List *others)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+	{
+		if (!list_member(others, lfirst(lc)))
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
+/* II006, unless the source has the recorded columns and, where they are all of them, no others. */
+static void
+require_recorded_columns(const Definition *def, List *found)
+{
+	List	   *needed = def->columns;
+	List	   *vanished;
+	List	   *added;
+
+	if (def->delete_flag != NULL)
+		needed = lappend(list_copy(needed), makeString(def->delete_flag));
+	vanished = without(needed, found);
+	added = def->columns_auto ? without(found, def->source_columns) : NIL;
+
+	if (vanished == NIL && added == NIL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_IDEM_COLUMNS_CHANGED),
+			 errmsg("columns of the source have changed"),
+			 errdetail("Vanished: %s. New: %s.",
+					   vanished != NIL ? idem_column_list(vanished, "") : "none",
+					   added != NIL ? idem_column_list(added, "") : "none"),
+			 errhint("Run idem_import_alter('%s', columns => ...) with the columns to import, '{}' for all that source and target share.",
+					 def->name)));
+}
+
+/*
+ * SELECT s."a", s."b", s."flag", (
+ * updated_at
+ * ) FROM (SELECT * FROM public.stage) AS s
+ */
+static char *
+read_query(const Definition *def, const Target *target, const char *from, List *order)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "SELECT ");
+	for (int i = 0; i < target->ncolumns; i++)
+		appendStringInfo(&buf, "%ss.%s", i > 0 ? ", " : "", quote_identifier(target->columns[i].name));
+	if (def->delete_flag != NULL)
+		appendStringInfo(&buf, ", s.%s", quote_identifier(def->delete_flag));
+	foreach(lc, order)
+		appendStringInfo(&buf, ", (\n%s\n)", ((OrderItem *) lfirst(lc))->expression);
+	appendStringInfo(&buf, " FROM %s", from);
+	return buf.data;
+}
+
+/*
+ * The expression that makes a column as read what INSERT would store: an
+ * assignment cast; from text also where only an explicit one exists, as COPY
+ * reads text.
+ */
+static Node *
+coercion(const char *name, Form_pg_attribute from, int place, Oid type, int32 typmod)
+{
+	Node	   *var = (Node *) makeVar(1, place + 1, from->atttypid, from->atttypmod, from->attcollation, 0);
+	Node	   *result;
+	Oid			basetype = getBaseType(type);
+
+	result = coerce_to_target_type(NULL, var, from->atttypid, type, typmod,
+								   COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (result == NULL && TypeCategory(getBaseType(from->atttypid)) == TYPCATEGORY_STRING)
+	{
+		result = coerce_to_target_type(NULL, var, from->atttypid, basetype, -1,
+									   COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+		if (result != NULL)
+			result = coerce_to_target_type(NULL, result, basetype, type, typmod,
+										   COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	}
+	if (result == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" is of type %s but the source's is of type %s", name,
+						format_type_be(type), format_type_be(from->atttypid)),
+				 errhint("Cast it in the source.")));
+	if (contain_volatile_functions(result))
+		ereport(ERROR,
+				(errcode(ERRCODE_IDEM_NOT_DETERMINISTIC),
+				 errmsg("source is not deterministic: the cast of column \"%s\" from %s to %s is volatile",
+						name, format_type_be(from->atttypid), format_type_be(type))));
+	return IsA(result, Var) ? NULL : (Node *) expression_planner((Expr *) result);
+}
+
+static void
+bind_staged_column(Source *source, int place, const char *staged, const char *name, Oid type, int32 typmod)
+{
+	TupleDescInitEntry(source->desc, place + 1, staged, type, typmod, 0);
+	source->coercions[place] = coercion(name, TupleDescAttr(source->raw, place), place, type, typmod);
+}
+
+/* Each order column sorts by its type's own order. */
+static void
+bind_order(Source *source, List *order)
+{
+	ListCell   *lc;
+
+	source->norder = list_length(order);
+	source->order = palloc0(sizeof(OrderColumn) * (source->norder + 1));
+	foreach(lc, order)
+	{
+		OrderItem  *item = lfirst(lc);
+		int			n = foreach_current_index(lc);
+		int			place = source->first_order + n;
+		Form_pg_attribute att = TupleDescAttr(source->raw, place);
+		TypeCacheEntry *type = lookup_type_cache(att->atttypid,
+												 TYPECACHE_LT_OPR | TYPECACHE_GT_OPR | TYPECACHE_EQ_OPR_FINFO);
+
+		if (!OidIsValid(type->lt_opr) || !OidIsValid(type->gt_opr))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_FUNCTION),
+					 errmsg("order_by expression %s has type %s, which has no order",
+							item->expression, format_type_be(att->atttypid))));
+		source->order[n].sort_opr = item->descending ? type->gt_opr : type->lt_opr;
+		source->order[n].nulls_first = item->nulls_first;
+		source->order[n].collation = att->attcollation;
+		fmgr_info(type->eq_opr_finfo.fn_oid, &source->order[n].eq);
+		TupleDescInitEntry(source->desc, place + 1, psprintf("o%d", n + 1), att->atttypid, att->atttypmod, 0);
+		TupleDescInitEntryCollation(source->desc, place + 1, att->attcollation);
+	}
+}
+
+Source *
+idem_source_open(const Definition *def, Target *target, Oid instead)
+{
+	Source	   *source = palloc0(sizeof(Source));
+	char	   *from = source_from(def, instead);
+	List	   *order = def->order_by != NULL ? idem_order_parse(def->order_by) : NIL;
+	MemoryContext cxt = CurrentMemoryContext;
+	MemoryContext oldcxt;
+	SPIPlanPtr	plan;
+	CachedPlanSource *analyzed;
+
+	require_recorded_columns(def, describe(from, target->scope, &source->by_unit));
+
+	source->target = target;
+	source->query = read_query(def, target, from, order);
+	source->gone = def->delete_flag != NULL ? target->ncolumns : -1;
+	source->first_order = target->ncolumns + (def->delete_flag != NULL);
+
+	sql_begin();
+	analyzed = analyze(source->query, target->scope, &plan);
+	idem_require_deterministic(analyzed->query_list);
+	oldcxt = MemoryContextSwitchTo(cxt);
+	source->raw = CreateTupleDescCopy(analyzed->resultDesc);
+	MemoryContextSwitchTo(oldcxt);
+	SPI_freeplan(plan);
+	sql_end();
+
+	source->desc = CreateTemplateTupleDesc(source->raw->natts);
+	source->coercions = palloc0(sizeof(Node *) * source->raw->natts);
+	for (int i = 0; i < target->ncolumns; i++)
+		bind_staged_column(source, i, psprintf("c%d", i + 1), target->columns[i].name,
+						   target->columns[i].type, target->columns[i].typmod);
+	if (source->gone >= 0)
+		bind_staged_column(source, source->gone, "gone", def->delete_flag, BOOLOID, -1);
+	for (int i = 0; i < target->ncolumns; i++)
+		TupleDescInitEntryCollation(source->desc, i + 1, target->columns[i].collation);
+	bind_order(source, order);
+
+	/* where every scope column is read as it is, the source can be asked for the unit alone */
+	source->unit_query = psprintf("%s WHERE %s", source->query, idem_scope_predicate(target->scope, "s"));
+	for (int i = 0; i < target->scope->ncolumns; i++)
+	{
+		if (source->coercions[target->scope_columns[i]] != NULL)
+			source->unit_query = NULL;
+	}
+	return source;
+}
+
+/* Receives the rows as read, and hands them on as staged. */
+typedef struct StagingReceiver
+{
+	DestReceiver pub;
+	Source	   *source;
+	ExprState **exprs;			/* NULL: taken as it is */
+	EState	   *estate;
+	Datum	   *values;
+	bool	   *isnull;
+	int64		row;
+	SourceSink	sink;
+	void	   *arg;
+} StagingReceiver;
+
+static void
+row_context(void *arg)
+{
+	errcontext("row " INT64_FORMAT " of the source", ((StagingReceiver *) arg)->row);
+}
+
+static bool
+staging_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	StagingReceiver *receiver = (StagingReceiver *) self;
+	ExprContext *econtext = GetPerTupleExprContext(receiver->estate);
+	int			natts = receiver->source->desc->natts;
+	ErrorContextCallback callback;
+	MemoryContext oldcxt;
+
+	receiver->row++;
+	callback.callback = row_context;
+	callback.arg = receiver;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	slot_getallattrs(slot);
+	ResetExprContext(econtext);
+	econtext->ecxt_scantuple = slot;
+	oldcxt = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	for (int i = 0; i < natts; i++)
+	{
+		if (receiver->exprs[i] != NULL)
+			receiver->values[i] = ExecEvalExpr(receiver->exprs[i], econtext, &receiver->isnull[i]);
+		else
+		{
+			receiver->values[i] = slot->tts_values[i];
+			receiver->isnull[i] = slot->tts_isnull[i];
+		}
+	}
+	receiver->sink(receiver->arg, receiver->values, receiver->isnull);
+	MemoryContextSwitchTo(oldcxt);
+
+	error_context_stack = callback.previous;
+	return true;
+}
+
+static void
+staging_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+staging_nothing(DestReceiver *self)
+{
+}
+
+void
+idem_source_read(Source *source, const Unit *unit, bool within, SourceSink sink, void *arg)
+{
+	int			natts = source->desc->natts;
+	StagingReceiver receiver = {{0}};
+	const char *query = within && unit != NULL && source->unit_query != NULL ?
+		source->unit_query : source->query;
+	MemoryContext oldcxt;
+
+	receiver.pub.receiveSlot = staging_receive;
+	receiver.pub.rStartup = staging_startup;
+	receiver.pub.rShutdown = staging_nothing;
+	receiver.pub.rDestroy = staging_nothing;
+	receiver.pub.mydest = DestTuplestore;	/* to SPI, DestNone is no SELECT */
+	receiver.source = source;
+	receiver.sink = sink;
+	receiver.arg = arg;
+	receiver.values = palloc(sizeof(Datum) * natts);
+	receiver.isnull = palloc(sizeof(bool) * natts);
+	receiver.exprs = palloc0(sizeof(ExprState *) * natts);
+	receiver.estate = CreateExecutorState();
+
+	oldcxt = MemoryContextSwitchTo(receiver.estate->es_query_cxt);
+	for (int i = 0; i < natts; i++)
+	{
+		if (source->coercions[i] != NULL)
+			receiver.exprs[i] = ExecInitExpr((Expr *) source->coercions[i], NULL);
+	}
+	MemoryContextSwitchTo(oldcxt);
+
+	sql_begin();
+	sql_stream(query, idem_unit_params(source->target->scope, unit), false, &receiver.pub);
+	sql_end();
+	FreeExecutorState(receiver.estate);
+}

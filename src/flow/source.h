@@ -1,0 +1,65 @@
+/*-------------------------------------------------------------------------
+ *
+ * source.h
+ *	  What an import reads: a relation or a SELECT, row by row in the target's
+ *	  types.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_SOURCE_H
+#define IDEM_SOURCE_H
+
+#include "base/hash.h"
+#include "flow/target.h"
+#include "ledger/ledger.h"
+
+typedef struct OrderColumn
+{
+	Oid			sort_opr;
+	bool		nulls_first;
+	Oid			collation;
+	FmgrInfo	eq;
+} OrderColumn;
+
+/*
+ * A staged row has the imported columns (c1 ...), then the delete flag
+ * ("gone"), then the values that order rows of one key (o1 ...).
+ */
+typedef struct Source
+{
+	Target	   *target;
+	char	   *query;			/* with the unit's parameters */
+	char	   *unit_query;		/* the same, of rows inside the unit only */
+	bool		by_unit;		/* it uses the parameters: each unit is read on its own */
+	TupleDesc	desc;			/* of a staged row */
+	int			gone;			/* place of the delete flag, or -1 */
+	int			norder;
+	int			first_order;	/* place of the first order column */
+	OrderColumn *order;
+	TupleDesc	raw;			/* of a row as read */
+	Node	  **coercions;		/* from raw to staged; NULL: taken as it is */
+} Source;
+
+/* Called for each row; values are good until it returns. */
+typedef void (*SourceSink) (void *arg, Datum *values, bool *isnull);
+
+/*
+ * The names of the columns that a source has now (List of String).  Raises what
+ * PostgreSQL raises for a source that can't be read, 42701 if two columns have
+ * one name, II002 if it is not deterministic.
+ */
+extern List *idem_source_columns(const Definition *def, Oid instead, Scope *scope);
+
+/*
+ * Open the definition's source, or another relation instead of it.  Raises
+ * II006 if its columns are not the recorded ones.
+ */
+extern Source *idem_source_open(const Definition *def, Target *target, Oid instead);
+
+/*
+ * Read the source under the active snapshot; unit NULL: without parameters.
+ * "within": leave out what lies outside the unit, if the source can tell.
+ */
+extern void idem_source_read(Source *source, const Unit *unit, bool within, SourceSink sink, void *arg);
+
+#endif							/* IDEM_SOURCE_H */

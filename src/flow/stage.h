@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * stage.h
+ *	  The rows of a source, sorted into units, one winner for each key.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_STAGE_H
+#define IDEM_STAGE_H
+
+#include "flow/source.h"
+#include "utils/tuplestore.h"
+
+typedef struct StagedUnit
+{
+	Unit	   *unit;			/* NULL: rows that no unit owns, all set aside */
+	Fingerprint read;			/* of all rows that were read */
+	int64		collapsed;		/* lost to another row of their key */
+	int64		null_keys;		/* in null_key_rows */
+	int64		outside;		/* in outside_rows */
+	int64		winners;		/* in rows */
+	Tuplestorestate *rows;		/* what is to be applied */
+	Tuplestorestate *null_key_rows; /* NULL if none */
+	Tuplestorestate *outside_rows;	/* likewise */
+} StagedUnit;
+
+typedef struct Stage Stage;
+
+/*
+ * What the source holds for one unit ('*' or static), without keeping it:
+ * enough to compare with a receipt.
+ */
+extern Fingerprint idem_stage_fingerprint(Source *source, const Definition *def, Unit *unit);
+
+/*
+ * Read the source, under the active snapshot, for units in logical order;
+ * units NIL: for whatever units its rows belong to.  Raises II005 for a row
+ * outside them, unless the import says otherwise.
+ */
+extern Stage *idem_stage_begin(Source *source, const Definition *def, List *units);
+
+/*
+ * The next unit with its rows; false when there is none.  Units that were
+ * asked for come even if the source has no row of them.  Raises II003 where
+ * two rows of one key differ and no order tells which one wins.
+ */
+extern bool idem_stage_next(Stage *stage, StagedUnit *staged);
+extern void idem_stage_free_unit(StagedUnit *staged);
+extern void idem_stage_end(Stage *stage);
+
+/* The descriptor of the rows in a unit's tuplestores. */
+extern TupleDesc idem_stage_desc(Stage *stage);
+
+#endif							/* IDEM_STAGE_H */

@@ -1,0 +1,90 @@
+/*-------------------------------------------------------------------------
+ *
+ * target.h
+ *	  The table that an import writes, opened, and its parts as SQL.
+ *
+ * Staged rows have the target's types but names of their own: column i of the
+ * imported ones is c1, c2, ..., so that no SQL built here depends on how users
+ * call their columns.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_TARGET_H
+#define IDEM_TARGET_H
+
+#include "flow/scope.h"
+#include "fmgr.h"
+#include "ledger/definition.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
+typedef struct TargetColumn
+{
+	char	   *name;
+	AttrNumber	attnum;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	int16		typlen;
+	bool		typbyval;
+	bool		compared;		/* a difference here is a change */
+	bool		updated;		/* an UPDATE sets it */
+	bool		exchanged;		/* an UPDATE may not set it: the row is deleted and inserted anew */
+	bool		unique;			/* stands in a unique or exclusion constraint besides the key */
+} TargetColumn;
+
+typedef struct KeyColumn
+{
+	int			column;			/* its place in columns */
+	Oid			eq_opr;			/* the operators of the index that enforces the key */
+	Oid			lt_opr;
+	Oid			collation;
+	bool		nulls_equal;	/* NULL may occur, and equals NULL */
+	bool		default_class;
+	FmgrInfo	eq;
+} KeyColumn;
+
+typedef struct Target
+{
+	Relation	rel;
+	char	   *name;			/* as SQL */
+	int			ncolumns;
+	TargetColumn *columns;		/* the imported ones, in the target's order */
+	int			nkeys;			/* 0: rows have no key */
+	KeyColumn  *keys;
+	Oid			key_index;		/* InvalidOid: no index of ours can hold the key */
+	bool		guarded;		/* a unique index holds the key */
+	bool		may_swallow;	/* rows may vanish in triggers or rules */
+	bool		overriding;		/* an imported column is GENERATED ALWAYS AS IDENTITY */
+	bool		exchanges;		/* some column is exchanged */
+	int			version;		/* place of the version column, or -1 */
+	Oid			version_gt;		/* its > */
+	Scope	   *scope;
+	int		   *scope_columns;	/* their places in columns */
+} Target;
+
+/*
+ * Open the target and bind the definition's columns to it.  Raises 42P01 and
+ * 42809 for what can't be a target, II006 if a recorded column has vanished,
+ * 42P10 if no unique index holds the key.
+ */
+extern Target *idem_target_open(const Definition *def, LOCKMODE lockmode);
+extern void idem_target_close(Target *target);
+
+/* Target row t and staged row s have the same key. */
+extern char *idem_target_key_match(const Target *target);
+
+/* Their compared columns have different images. */
+extern char *idem_target_differs(const Target *target);
+
+/* The target's version is newer than the staged one; "false" without versions. */
+extern char *idem_target_newer(const Target *target);
+
+/* "a, b, c": the imported columns; and "s.c1, s.c2, s.c3". */
+extern char *idem_target_columns(const Target *target);
+extern char *idem_target_staged_columns(const Target *target);
+
+/* The place of a column among the imported ones, -1 if it is none of them. */
+extern int	idem_target_column(const Target *target, const char *name);
+
+#endif							/* IDEM_TARGET_H */

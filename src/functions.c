@@ -1,0 +1,289 @@
+/*-------------------------------------------------------------------------
+ *
+ * functions.c
+ *	  SQL-callable functions: arguments in, one call into the house, a tuple
+ *	  out.
+ *
+ * (The hashes and keys, which know nothing of importing, have their own in
+ * base/hash_functions.c.)
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "arguments.h"
+#include "base/error.h"
+#include "flow/declare.h"
+#include "flow/prove.h"
+#include "flow/run.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "ledger/ledger.h"
+#include "ledger/reject.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "worker/recorder.h"
+
+PG_FUNCTION_INFO_V1(idem_import_create);
+PG_FUNCTION_INFO_V1(idem_import_alter);
+PG_FUNCTION_INFO_V1(idem_import_drop);
+PG_FUNCTION_INFO_V1(idem_import_run);
+PG_FUNCTION_INFO_V1(idem_import_plan);
+PG_FUNCTION_INFO_V1(idem_import_prove);
+PG_FUNCTION_INFO_V1(idem_import_approve);
+
+/*
+ * idem_import_create(name, source, target, ...) returns void
+ *
+ * Errors: 42710 if there is an import of that name; see idem_declare.
+ */
+Datum
+idem_import_create(PG_FUNCTION_ARGS)
+{
+	Definition *def = palloc0(sizeof(Definition));
+
+	PreventCommandIfReadOnly("idem_import_create()");
+	idem_arguments_create(fcinfo, def);
+	def->owner = GetUserId();
+	idem_declare(def, true);
+
+	idem_lock_import(def->name, ExclusiveLock);
+	if (idem_definition_load(def->name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("import \"%s\" already exists", def->name)));
+	idem_definition_insert(def);
+	PG_RETURN_VOID();
+}
+
+/*
+ * idem_import_alter(name, <the same>) returns void
+ *
+ * NULL leaves an argument as it is.  Errors: 42704, 42501; see idem_declare.
+ */
+Datum
+idem_import_alter(PG_FUNCTION_ARGS)
+{
+	char	   *name = idem_argument_name(fcinfo, 0, "name");
+	Definition *def;
+	bool		resolve;
+
+	PreventCommandIfReadOnly("idem_import_alter()");
+	(void) idem_definition_get(name);
+	idem_lock_import(name, ExclusiveLock);
+	def = idem_definition_get(name);
+
+	resolve = idem_arguments_alter(fcinfo, def);
+	idem_declare(def, resolve);
+	idem_definition_update(def);
+	PG_RETURN_VOID();
+}
+
+/*
+ * idem_import_drop(name, purge) returns void
+ */
+Datum
+idem_import_drop(PG_FUNCTION_ARGS)
+{
+	char	   *name = idem_argument_name(fcinfo, 0, "name");
+	bool		purge = idem_argument_bool(fcinfo, 1, "purge");
+
+	PreventCommandIfReadOnly("idem_import_drop()");
+	(void) idem_definition_get(name);
+	idem_lock_import(name, ExclusiveLock);
+	(void) idem_definition_get(name);
+
+	idem_definition_delete(name);
+	if (purge)
+	{
+		idem_ledger_purge(name);
+		idem_history_purge(name);
+		idem_reject_purge(name);
+	}
+	PG_RETURN_VOID();
+}
+
+/* One row of idem_import_result. */
+static void
+put_result(ReturnSetInfo *rsinfo, const RunRecord *run, bool has_run_id)
+{
+	Datum		values[19];
+	bool		isnull[19] = {0};
+	Interval   *elapsed = palloc0(sizeof(Interval));
+	int			n = 0;
+
+	elapsed->time = run->elapsed;
+#define PUT_TEXT(s) \
+	do { isnull[n] = (s) == NULL; values[n++] = (s) == NULL ? (Datum) 0 : CStringGetTextDatum(s); } while (0)
+
+	isnull[n] = !has_run_id;
+	values[n++] = Int64GetDatum(run->run_id);
+	PUT_TEXT(run->import);
+	PUT_TEXT(run->unit);
+	PUT_TEXT(run->status);
+	PUT_TEXT(run->method);
+	PUT_TEXT(run->engine);
+	values[n++] = Int64GetDatum(idem_tally_attempted(&run->tally));
+	values[n++] = Int64GetDatum(run->tally.inserted);
+	values[n++] = Int64GetDatum(run->tally.updated);
+	values[n++] = Int64GetDatum(run->tally.unchanged);
+	values[n++] = Int64GetDatum(run->tally.stale);
+	values[n++] = Int64GetDatum(run->tally.collapsed);
+	values[n++] = Int64GetDatum(run->tally.rejected);
+	values[n++] = Int64GetDatum(run->tally.deleted);
+	values[n++] = Int64GetDatum(run->tally.removed);
+	PUT_TEXT(run->checkpoint);
+	isnull[n] = !run->has_checksum;
+	values[n++] = UUIDPGetDatum(idem_hash_to_uuid(run->checksum));
+	values[n++] = IntervalPGetDatum(elapsed);
+	PUT_TEXT(run->note);
+#undef PUT_TEXT
+
+	Assert(n == lengthof(values));
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+}
+
+static void
+put_results(FunctionCallInfo fcinfo, const RunTrace *trace, bool has_run_id)
+{
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, trace->results)
+		put_result((ReturnSetInfo *) fcinfo->resultinfo, lfirst(lc), has_run_id);
+}
+
+/* The work that the recorder watches over. */
+typedef struct RecordedRun
+{
+	RunRequest	request;
+	RunTrace	trace;
+} RecordedRun;
+
+static void
+recorded_run(void *arg)
+{
+	RecordedRun *run = arg;
+
+	idem_run(&run->request, &run->trace);
+}
+
+/*
+ * idem_import_run(import, scope, force, source, input, input_hash)
+ * returns setof idem_import_result
+ *
+ * A row per unit.  Errors: see idem_run.
+ */
+Datum
+idem_import_run(PG_FUNCTION_ARGS)
+{
+	Recording	recording = {{0}};
+	RecordedRun run = {{0}};
+
+	run.request.import = idem_argument_name(fcinfo, 0, "import");
+	run.request.scope = idem_argument_text(fcinfo, 1);
+	run.request.force = idem_argument_bool(fcinfo, 2, "force");
+	run.request.source = PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3);
+	idem_argument_refuse(fcinfo, 4, "input");
+	idem_argument_refuse(fcinfo, 5, "input_hash");
+	PreventCommandIfReadOnly("idem_import_run()");
+
+	recording.rejects = tuplestore_begin_heap(true, false, work_mem);
+	run.trace.cxt = CurrentMemoryContext;
+	run.trace.current = &recording.run;
+	run.trace.rejects = recording.rejects;
+	idem_recorded(recorded_run, &run, &recording);
+	tuplestore_end(recording.rejects);
+
+	put_results(fcinfo, &run.trace, true);
+	return (Datum) 0;
+}
+
+/*
+ * idem_import_plan(import, scope, source) returns setof idem_import_result
+ *
+ * Works where nothing can be written, as on a standby.  Errors: those that
+ * the run would meet before it writes.
+ */
+Datum
+idem_import_plan(PG_FUNCTION_ARGS)
+{
+	RunRecord	current = {0};
+	RunRequest	request = {0};
+	RunTrace	trace = {0};
+
+	request.import = idem_argument_name(fcinfo, 0, "import");
+	request.scope = idem_argument_text(fcinfo, 1);
+	request.source = PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2);
+	request.plan = true;
+
+	trace.cxt = CurrentMemoryContext;
+	trace.current = &current;
+	trace.rejects = tuplestore_begin_heap(true, false, work_mem);
+	idem_run(&request, &trace);
+	tuplestore_end(trace.rejects);
+
+	put_results(fcinfo, &trace, false);
+	return (Datum) 0;
+}
+
+/*
+ * idem_import_prove(import, scope)
+ * returns setof (idempotent, unit, first_changes, second_changes, first_checksum, second_checksum)
+ *
+ * Errors: II007 where a second run writes again; see idem_run.
+ */
+Datum
+idem_import_prove(PG_FUNCTION_ARGS)
+{
+	RunRequest	request = {0};
+	ReturnSetInfo *rsinfo;
+	List	   *proofs;
+	ListCell   *lc;
+
+	request.import = idem_argument_name(fcinfo, 0, "import");
+	request.scope = idem_argument_text(fcinfo, 1);
+	PreventCommandIfReadOnly("idem_import_prove()");
+	proofs = idem_prove(&request);
+
+	InitMaterializedSRF(fcinfo, 0);
+	rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	foreach(lc, proofs)
+	{
+		Proof	   *proof = lfirst(lc);
+		Datum		values[6];
+		bool		isnull[6] = {0};
+
+		values[0] = BoolGetDatum(proof->idempotent);
+		values[1] = CStringGetTextDatum(proof->unit);
+		values[2] = Int64GetDatum(proof->first_changes);
+		values[3] = Int64GetDatum(proof->second_changes);
+		values[4] = UUIDPGetDatum(idem_hash_to_uuid(proof->first_checksum));
+		values[5] = UUIDPGetDatum(idem_hash_to_uuid(proof->second_checksum));
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * idem_import_approve(import, unit) returns void
+ *
+ * Errors: 42704, 42501; 55000 if the unit does not wait for approval.
+ */
+Datum
+idem_import_approve(PG_FUNCTION_ARGS)
+{
+	char	   *import = idem_argument_name(fcinfo, 0, "import");
+	char	   *unit = idem_argument_name(fcinfo, 1, "unit");
+
+	PreventCommandIfReadOnly("idem_import_approve()");
+	(void) idem_definition_get(import);
+	if (!idem_ledger_approve(import, unit, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("unit \"%s\" of import \"%s\" does not wait for approval", unit, import),
+				 errhint("The units that do have status 'awaiting_approval' in idem_import_ledger.")));
+	PG_RETURN_VOID();
+}

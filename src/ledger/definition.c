@@ -1,0 +1,269 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition.c
+ *	  Imports as declared: the table idem_import_definition.
+ *
+ * A row holds the version in force; the versions before it stay in the row's
+ * "previous", so that a run of history can always be read together with the
+ * definition that it used.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "ledger/definition.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+static const char *const mode_words[] = {"merge", "insert_only", "overwrite", NULL};
+static const char *const out_of_scope_words[] = {"error", "reject", "ignore", NULL};
+static const char *const method_words[] = {"auto", "diff", "swap", "replace", NULL};
+
+static int
+parse_word(const char *argument, const char *word, const char *const *words)
+{
+	StringInfoData known;
+
+	for (int i = 0; words[i] != NULL; i++)
+	{
+		if (strcmp(word, words[i]) == 0)
+			return i;
+	}
+
+	initStringInfo(&known);
+	for (int i = 0; words[i] != NULL; i++)
+		appendStringInfo(&known, "%s\"%s\"", i > 0 ? ", " : "", words[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for argument \"%s\": \"%s\"", argument, word),
+			 errhint("It is one of %s.", known.data)));
+}
+
+const char *
+idem_mode_name(ImportMode mode)
+{
+	return mode_words[mode];
+}
+
+const char *
+idem_method_name(Method method)
+{
+	return method_words[method];
+}
+
+ImportMode
+idem_mode_parse(const char *word)
+{
+	return (ImportMode) parse_word("mode", word, mode_words);
+}
+
+OutOfScope
+idem_out_of_scope_parse(const char *word)
+{
+	return (OutOfScope) parse_word("out_of_scope", word, out_of_scope_words);
+}
+
+Method
+idem_method_parse(const char *word)
+{
+	return (Method) parse_word("method", word, method_words);
+}
+
+static Definition *
+definition_from_row(const SqlRow *row)
+{
+	Definition *def = palloc0(sizeof(Definition));
+	Datum		value;
+	bool		isnull;
+
+	def->name = sql_column_text(row, "name");
+	def->version = (int) sql_column_int8(row, "version", 0);
+	def->owner = sql_column_oid(row, "owner");
+	def->source_table = sql_column_oid(row, "source_table");
+	def->source_query = sql_column_text(row, "source_query");
+	def->target = sql_column_oid(row, "target");
+	def->mode = idem_mode_parse(sql_column_text(row, "mode"));
+	def->key = sql_column_texts(row, "key");
+	def->scope = sql_column_texts(row, "scope");
+	def->slice = sql_column_text(row, "slice");
+	def->columns = sql_column_texts(row, "columns");
+	def->columns_auto = sql_column_bool(row, "columns_auto");
+	def->source_columns = sql_column_texts(row, "source_columns");
+	def->order_by = sql_column_text(row, "order_by");
+	def->version_column = sql_column_text(row, "version_column");
+	def->keep_columns = sql_column_texts(row, "keep_columns");
+	def->ignore_columns = sql_column_texts(row, "ignore_columns");
+	def->null_match = strcmp(sql_column_text(row, "null_key"), "match") == 0;
+	def->delete_flag = sql_column_text(row, "delete_flag");
+	def->delete_missing = sql_column_bool(row, "delete_missing");
+	value = sql_column(row, "delete_limit", &isnull);
+	def->delete_limit = isnull ? NO_LIMIT :
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8, value));
+	def->out_of_scope = idem_out_of_scope_parse(sql_column_text(row, "out_of_scope"));
+	def->reject_limit = sql_column_int8(row, "reject_limit", NO_LIMIT);
+	def->method = idem_method_parse(sql_column_text(row, "method"));
+	def->settings = DatumGetJsonbPCopy(sql_column(row, "settings", &isnull));
+	return def;
+}
+
+Definition *
+idem_definition_load(const char *name)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SqlParam	param = sql_text(name);
+	House		house;
+	SqlRow		row;
+	bool		found;
+	char	   *query;
+
+	sql_house_enter(&house);
+	query = psprintf("SELECT * FROM %sidem_import_definition WHERE name = $1", house.schema);
+	found = sql_row(query, sql_params(1, &param), true, cxt, &row);
+	sql_house_leave(&house);
+
+	return found ? definition_from_row(&row) : NULL;
+}
+
+Definition *
+idem_definition_get(const char *name)
+{
+	Definition *def = idem_definition_load(name);
+
+	if (def == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("import \"%s\" does not exist", name)));
+
+	if (!has_privs_of_role(GetUserId(), def->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for import \"%s\"", name),
+				 errdetail("Only members of the role that owns an import may use it.")));
+	return def;
+}
+
+/*
+ * The columns that a definition has in the table, all but the version and
+ * the dates, and their parameters in the same order.
+ */
+#define DEFINITION_COLUMNS \
+	"name, owner, source_table, source_query, target, mode, key, scope, slice, columns, " \
+	"columns_auto, source_columns, order_by, version_column, keep_columns, ignore_columns, " \
+	"null_key, delete_flag, delete_missing, delete_limit, out_of_scope, reject_limit, method, settings"
+#define DEFINITION_VALUES \
+	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, " \
+	"$21, $22, $23, $24"
+#define DEFINITION_NCOLUMNS 24
+
+static SqlParam
+list_param(List *strings)
+{
+	return strings != NIL ? sql_texts(strings) : sql_datum(TEXTARRAYOID, (Datum) 0, true);
+}
+
+static ParamListInfo
+definition_params(const Definition *def)
+{
+	SqlParam	param[DEFINITION_NCOLUMNS];
+	int			n = 0;
+	bool		no_guard = def->delete_limit == NO_LIMIT;
+
+	param[n++] = sql_text(def->name);
+	param[n++] = sql_datum(REGROLEOID, ObjectIdGetDatum(def->owner), false);
+	param[n++] = sql_datum(REGCLASSOID, ObjectIdGetDatum(def->source_table), !OidIsValid(def->source_table));
+	param[n++] = sql_text(def->source_query);
+	param[n++] = sql_datum(REGCLASSOID, ObjectIdGetDatum(def->target), false);
+	param[n++] = sql_text(mode_words[def->mode]);
+	param[n++] = list_param(def->key);
+	param[n++] = list_param(def->scope);
+	param[n++] = sql_text(def->slice);
+	param[n++] = sql_texts(def->columns);
+	param[n++] = sql_datum(BOOLOID, BoolGetDatum(def->columns_auto), false);
+	param[n++] = sql_texts(def->source_columns);
+	param[n++] = sql_text(def->order_by);
+	param[n++] = sql_text(def->version_column);
+	param[n++] = sql_texts(def->keep_columns);
+	param[n++] = sql_texts(def->ignore_columns);
+	param[n++] = sql_text(def->null_match ? "match" : "reject");
+	param[n++] = sql_text(def->delete_flag);
+	param[n++] = sql_datum(BOOLOID, BoolGetDatum(def->delete_missing), false);
+	param[n++] = sql_datum(NUMERICOID,
+						   no_guard ? (Datum) 0 : DirectFunctionCall1(float8_numeric, Float8GetDatum(def->delete_limit)),
+						   no_guard);
+	param[n++] = sql_text(out_of_scope_words[def->out_of_scope]);
+	param[n++] = sql_datum(INT8OID, Int64GetDatum(def->reject_limit), def->reject_limit == NO_LIMIT);
+	param[n++] = sql_text(method_words[def->method]);
+	param[n++] = sql_datum(JSONBOID, JsonbPGetDatum(def->settings), false);
+	Assert(n == DEFINITION_NCOLUMNS);
+
+	return sql_params(n, param);
+}
+
+/*
+ * An import of a name that was used before goes on counting, lest the old
+ * one's receipts be taken for its own:
+ *
+ * INSERT INTO idem_import_definition (version, name, ...)
+ * SELECT 1 + coalesce(greatest((SELECT max(version) FROM idem_import_ledger WHERE import = $1),
+ *                              (SELECT max(version) FROM idem_import_history WHERE import = $1)), 0),
+ *        $1, ...
+ */
+void
+idem_definition_insert(Definition *def)
+{
+	ParamListInfo params = definition_params(def);
+	House		house;
+	char	   *query;
+
+	sql_house_enter(&house);
+	query = psprintf("INSERT INTO %1$sidem_import_definition (version, " DEFINITION_COLUMNS ") "
+					 "SELECT 1 + coalesce(greatest("
+					 "(SELECT max(version) FROM %1$sidem_import_ledger WHERE import = $1), "
+					 "(SELECT max(version) FROM %1$sidem_import_history WHERE import = $1)), 0), "
+					 DEFINITION_VALUES, house.schema);
+	sql_execute(SPI_OK_INSERT, query, params);
+	sql_house_leave(&house);
+}
+
+/*
+ * UPDATE idem_import_definition AS d SET
+ *    version = version + 1, altered_at = clock_timestamp(),
+ *    previous = previous || (to_jsonb(d) - 'previous'),
+ *    (name, ...) = ROW($1, ...)
+ * WHERE name = $1
+ */
+void
+idem_definition_update(Definition *def)
+{
+	ParamListInfo params = definition_params(def);
+	House		house;
+	char	   *query;
+
+	sql_house_enter(&house);
+	query = psprintf("UPDATE %sidem_import_definition AS d SET "
+					 "version = version + 1, altered_at = clock_timestamp(), "
+					 "previous = previous || (to_jsonb(d) - 'previous'), "
+					 "(" DEFINITION_COLUMNS ") = ROW(" DEFINITION_VALUES ") "
+					 "WHERE name = $1", house.schema);
+	sql_execute(SPI_OK_UPDATE, query, params);
+	sql_house_leave(&house);
+	def->version++;
+}
+
+void
+idem_definition_delete(const char *name)
+{
+	SqlParam	param = sql_text(name);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_DELETE,
+				psprintf("DELETE FROM %sidem_import_definition WHERE name = $1", house.schema),
+				sql_params(1, &param));
+	sql_house_leave(&house);
+}

@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ *
+ * definition.h
+ *	  What an import is, as declared.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_DEFINITION_H
+#define IDEM_DEFINITION_H
+
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+typedef enum ImportMode
+{
+	MODE_MERGE,
+	MODE_INSERT_ONLY,
+	MODE_OVERWRITE
+} ImportMode;
+
+typedef enum OutOfScope
+{
+	OUT_OF_SCOPE_ERROR,
+	OUT_OF_SCOPE_REJECT,
+	OUT_OF_SCOPE_IGNORE
+} OutOfScope;
+
+typedef enum Method
+{
+	METHOD_AUTO,
+	METHOD_DIFF,
+	METHOD_SWAP,
+	METHOD_REPLACE
+} Method;
+
+#define NO_LIMIT	(-1)
+
+/* Lists are of String; an absent text is NULL, an absent list NIL. */
+typedef struct Definition
+{
+	char	   *name;
+	int			version;
+	Oid			owner;
+	Oid			source_table;	/* either this ... */
+	char	   *source_query;	/* ... or this */
+	Oid			target;
+	ImportMode	mode;
+	List	   *key;
+	List	   *scope;
+	char	   *slice;
+	List	   *columns;
+	bool		columns_auto;	/* all that source and target shared */
+	List	   *source_columns; /* all that the source had */
+	char	   *order_by;
+	char	   *version_column;
+	List	   *keep_columns;
+	List	   *ignore_columns;
+	bool		null_match;
+	char	   *delete_flag;
+	bool		delete_missing;
+	double		delete_limit;	/* NO_LIMIT: no guard */
+	OutOfScope	out_of_scope;
+	int64		reject_limit;	/* NO_LIMIT: any number */
+	Method		method;
+	Jsonb	   *settings;		/* complete: what every run pins */
+} Definition;
+
+/* The words of the enums, as SQL spells them; parse raises 22023 naming the argument. */
+extern const char *idem_mode_name(ImportMode mode);
+extern const char *idem_method_name(Method method);
+extern ImportMode idem_mode_parse(const char *word);
+extern OutOfScope idem_out_of_scope_parse(const char *word);
+extern Method idem_method_parse(const char *word);
+
+/* The import of that name, allocated in CurrentMemoryContext; NULL if there is none. */
+extern Definition *idem_definition_load(const char *name);
+
+/*
+ * The same, or 42704; and 42501 unless the current user has the rights of its
+ * owner.
+ */
+extern Definition *idem_definition_get(const char *name);
+
+/* Store a new import, or a new version of an old one; sets the version. */
+extern void idem_definition_insert(Definition *def);
+extern void idem_definition_update(Definition *def);
+
+/* Forget it; its ledger, history and rejects are kept. */
+extern void idem_definition_delete(const char *name);
+
+#endif							/* IDEM_DEFINITION_H */

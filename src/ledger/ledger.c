@@ -1,0 +1,274 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.c
+ *	  One row for each import and unit: the table idem_import_ledger.
+ *
+ * The row carries the receipt of the last run that applied the unit, and the
+ * failure of the last one that did not.  A receipt says what source and target
+ * held then; whoever reads it looks at both again before he believes it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "ledger/ledger.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+/*
+ * A lock on a name: an object of class idem_import_ledger whose 48 bits of
+ * address are a hash.  Two names that meet in one hash only wait for each
+ * other needlessly.
+ */
+static void
+lock_name(const char *name, int len, bool unit, LOCKMODE mode)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) name, len, 0);
+	House		house;
+	LOCKTAG		tag;
+
+	sql_house_find(&house);
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId,
+					   get_relname_relid("idem_import_ledger", house.schema_oid),
+					   (uint32) hash,
+	/* subobject 0 is the import itself */
+					   unit ? (uint16) (hash >> 32) | 1 : 0);
+	(void) LockAcquire(&tag, mode, false, false);
+}
+
+void
+idem_lock_import(const char *import, LOCKMODE mode)
+{
+	lock_name(import, strlen(import), false, mode);
+}
+
+void
+idem_lock_unit(const char *import, const char *unit)
+{
+	StringInfoData name;
+
+	/* the separator can't occur in either */
+	initStringInfo(&name);
+	appendStringInfoString(&name, import);
+	appendStringInfoChar(&name, '\0');
+	appendStringInfoString(&name, unit);
+	lock_name(name.data, name.len, true, ExclusiveLock);
+	pfree(name.data);
+}
+
+static Hash128
+column_checksum(const SqlRow *row, const char *name)
+{
+	bool		isnull;
+	Datum		value = sql_column(row, name, &isnull);
+	Hash128		zero = {0, 0};
+
+	return isnull ? zero : idem_hash_from_uuid(DatumGetUUIDP(value));
+}
+
+void
+idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *receipt)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SqlParam	param[] = {sql_text(import), sql_text(unit)};
+	House		house;
+	SqlRow		row;
+	bool		found;
+
+	memset(receipt, 0, sizeof(Receipt));
+	receipt->approved = -1;
+
+	sql_house_enter(&house);
+	found = sql_row(psprintf("SELECT *, status <> 'applied' AS failed_since, "
+							 "CASE WHEN approved_at IS NOT NULL THEN to_remove END AS approved "
+							 "FROM %sidem_import_ledger WHERE import = $1 AND unit = $2", house.schema),
+					sql_params(2, param), fresh, cxt, &row);
+	sql_house_leave(&house);
+	if (!found)
+		return;
+
+	receipt->version = (int) sql_column_int8(&row, "receipt_version", 0);
+	receipt->run_id = sql_column_int8(&row, "receipt_run_id", 0);
+	receipt->source.rows = sql_column_int8(&row, "source_rows", 0);
+	receipt->source.checksum = column_checksum(&row, "source_checksum");
+	receipt->target.rows = sql_column_int8(&row, "target_rows", 0);
+	receipt->target.checksum = column_checksum(&row, "target_checksum");
+	receipt->stale = sql_column_int8(&row, "stale", 0);
+	receipt->collapsed = sql_column_int8(&row, "collapsed", 0);
+	receipt->rejected = sql_column_int8(&row, "rejected", 0);
+	receipt->failed_since = sql_column_bool(&row, "failed_since");
+	receipt->approved = sql_column_int8(&row, "approved", -1);
+}
+
+static SqlParam
+checksum_param(Hash128 checksum)
+{
+	return sql_datum(UUIDOID, UUIDPGetDatum(idem_hash_to_uuid(checksum)), false);
+}
+
+/* An approval is used up by the run that applies the unit. */
+void
+idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Fingerprint *target)
+{
+	SqlParam	param[] = {
+		sql_text(run->import),
+		sql_text(run->unit),
+		sql_int8(run->version),
+		sql_int8(run->run_id),
+		sql_int8(source->rows),
+		checksum_param(source->checksum),
+		sql_int8(target->rows),
+		checksum_param(target->checksum),
+		sql_int8(run->tally.stale),
+		sql_int8(run->tally.collapsed),
+		sql_int8(run->tally.rejected),
+		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_INSERT,
+				psprintf("INSERT INTO %sidem_import_ledger AS l "
+						 "(import, unit, status, version, attempts, source_rows, source_checksum, "
+						 "target_rows, target_checksum, stale, collapsed, rejected, receipt_version, "
+						 "receipt_run_id, run_id, first_applied_at, applied_at, attempted_at) "
+						 "VALUES ($1, $2, 'applied', $3, 1, $5, $6, $7, $8, $9, $10, $11, $3, $4, $4, "
+						 "clock_timestamp(), clock_timestamp(), $12) "
+						 "ON CONFLICT (import, unit) DO UPDATE SET "
+						 "status = excluded.status, version = excluded.version, "
+						 "attempts = l.attempts + 1, source_rows = excluded.source_rows, "
+						 "source_checksum = excluded.source_checksum, target_rows = excluded.target_rows, "
+						 "target_checksum = excluded.target_checksum, stale = excluded.stale, "
+						 "collapsed = excluded.collapsed, rejected = excluded.rejected, "
+						 "receipt_version = excluded.receipt_version, "
+						 "receipt_run_id = excluded.receipt_run_id, run_id = excluded.run_id, "
+						 "first_applied_at = coalesce(l.first_applied_at, excluded.first_applied_at), "
+						 "applied_at = excluded.applied_at, attempted_at = excluded.attempted_at, "
+						 "sqlstate = NULL, message = NULL, detail = NULL, "
+						 "to_remove = NULL, approved_by = NULL, approved_at = NULL", house.schema),
+				params);
+	sql_house_leave(&house);
+}
+
+void
+idem_ledger_recovered(const RunRecord *run)
+{
+	SqlParam	param[] = {
+		sql_text(run->import),
+		sql_text(run->unit),
+		sql_int8(run->run_id),
+		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_UPDATE,
+				psprintf("UPDATE %sidem_import_ledger SET status = 'applied', attempts = attempts + 1, "
+						 "run_id = $3, attempted_at = $4, sqlstate = NULL, message = NULL, detail = NULL, "
+						 "to_remove = NULL, approved_by = NULL, approved_at = NULL "
+						 "WHERE import = $1 AND unit = $2", house.schema),
+				params);
+	sql_house_leave(&house);
+}
+
+/*
+ * A run that asks for approval withdraws an older approval, which was for
+ * fewer rows; any other failure leaves it to the next run.  The recorder may
+ * come late: what a later run has written stands.
+ */
+void
+idem_ledger_failed(const RunRecord *run)
+{
+	SqlParam	param[] = {
+		sql_text(run->import),
+		sql_text(run->unit),
+		sql_text(run->status),
+		sql_int8(run->version),
+		sql_int8(run->run_id),
+		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false),
+		sql_text(unpack_sql_state(run->sqlstate)),
+		sql_text(run->message),
+		sql_text(run->detail),
+		sql_datum(INT8OID, Int64GetDatum(run->to_remove), strcmp(run->status, "awaiting_approval") != 0)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_INSERT,
+				psprintf("INSERT INTO %sidem_import_ledger AS l "
+						 "(import, unit, status, version, attempts, run_id, attempted_at, "
+						 "sqlstate, message, detail, to_remove) "
+						 "VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10) "
+						 "ON CONFLICT (import, unit) DO UPDATE SET "
+						 "status = excluded.status, version = excluded.version, "
+						 "attempts = l.attempts + 1, run_id = excluded.run_id, "
+						 "attempted_at = excluded.attempted_at, sqlstate = excluded.sqlstate, "
+						 "message = excluded.message, detail = excluded.detail, "
+						 "to_remove = coalesce(excluded.to_remove, l.to_remove), "
+						 "approved_by = CASE WHEN excluded.to_remove IS NULL THEN l.approved_by END, "
+						 "approved_at = CASE WHEN excluded.to_remove IS NULL THEN l.approved_at END "
+						 "WHERE l.run_id < excluded.run_id",
+						 house.schema),
+				params);
+	sql_house_leave(&house);
+}
+
+bool
+idem_ledger_approve(const char *import, const char *unit, Oid who)
+{
+	SqlParam	param[] = {
+		sql_text(import),
+		sql_text(unit),
+		sql_datum(REGROLEOID, ObjectIdGetDatum(who), false)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+	uint64		updated;
+
+	sql_house_enter(&house);
+	updated = sql_execute(SPI_OK_UPDATE,
+						  psprintf("UPDATE %sidem_import_ledger "
+								   "SET approved_by = $3, approved_at = clock_timestamp() "
+								   "WHERE import = $1 AND unit = $2 AND status = 'awaiting_approval'",
+								   house.schema),
+						  params);
+	sql_house_leave(&house);
+	return updated > 0;
+}
+
+void
+idem_ledger_clear(const char *import, const char *unit)
+{
+	SqlParam	param[] = {sql_text(import), sql_text(unit)};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_DELETE,
+				psprintf("DELETE FROM %sidem_import_ledger "
+						 "WHERE import = $1 AND unit = $2 AND receipt_version IS NULL", house.schema),
+				params);
+	sql_house_leave(&house);
+}
+
+void
+idem_ledger_purge(const char *import)
+{
+	SqlParam	param = sql_text(import);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_DELETE,
+				psprintf("DELETE FROM %sidem_import_ledger WHERE import = $1", house.schema),
+				sql_params(1, &param));
+	sql_house_leave(&house);
+}

@@ -1,0 +1,76 @@
+/*-------------------------------------------------------------------------
+ *
+ * ledger.h
+ *	  One row for each import and unit: its state and its receipt.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_LEDGER_H
+#define IDEM_LEDGER_H
+
+#include "base/hash.h"
+#include "ledger/history.h"
+#include "storage/lockdefs.h"
+
+/* Rows and their order-independent sum, of a source or of a target's unit. */
+typedef struct Fingerprint
+{
+	int64		rows;
+	Hash128		checksum;
+} Fingerprint;
+
+/* What source and target held when the unit was last applied. */
+typedef struct Receipt
+{
+	int			version;		/* of the definition; 0: there is no receipt */
+	int64		run_id;			/* that gave it */
+	Fingerprint source;
+	Fingerprint target;
+	int64		stale;			/* of the source's rows, what a rerun counts again */
+	int64		collapsed;
+	int64		rejected;
+	bool		failed_since;	/* a later attempt failed, or waits for approval */
+	int64		approved;		/* rows that the next run may remove, -1: not approved */
+} Receipt;
+
+/*
+ * Locks, held to the end of the transaction.  They live in a namespace of
+ * their own: pg_locks shows them as objects of class idem_import_ledger.
+ *
+ * A run shares its import's lock, and owns its unit's; declaring, altering
+ * and dropping own the import's.
+ */
+extern void idem_lock_import(const char *import, LOCKMODE mode);
+extern void idem_lock_unit(const char *import, const char *unit);
+
+/*
+ * The unit's receipt; all zero if there is none.  With "fresh" as of now,
+ * otherwise as of the active snapshot.
+ */
+extern void idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *receipt);
+
+/* The unit has been applied by this run: write the receipt, clear any failure and approval. */
+extern void idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Fingerprint *target);
+
+/* The run skipped a unit that had failed meanwhile: it is in place after all. */
+extern void idem_ledger_recovered(const RunRecord *run);
+
+/* The attempt failed or waits for approval; the receipt stays as it was. */
+extern void idem_ledger_failed(const RunRecord *run);
+
+/*
+ * Let the next run of the unit remove the rows it was stopped for; false if
+ * the unit does not wait for approval.
+ */
+extern bool idem_ledger_approve(const char *import, const char *unit, Oid who);
+
+/*
+ * Forget the failure of a call that broke down before its units were known,
+ * under whose scope text it was recorded.
+ */
+extern void idem_ledger_clear(const char *import, const char *unit);
+
+/* Delete an import's ledger. */
+extern void idem_ledger_purge(const char *import);
+
+#endif							/* IDEM_LEDGER_H */

@@ -1,0 +1,84 @@
+/*-------------------------------------------------------------------------
+ *
+ * reject.c
+ *	  Staged rows that could not be applied: the table idem_import_reject.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "ledger/reject.h"
+#include "utils/builtins.h"
+
+#define REJECTS "idem_import_rejects"
+
+TupleDesc
+idem_reject_desc(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(REJECT_NATTS);
+
+	TupleDescInitEntry(desc, 1, "row", JSONBOID, -1, 0);
+	TupleDescInitEntry(desc, 2, "key", JSONBOID, -1, 0);
+	TupleDescInitEntry(desc, 3, "sqlstate", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 4, "message", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 5, "column_name", TEXTOID, -1, 0);
+	TupleDescInitEntry(desc, 6, "constraint_name", TEXTOID, -1, 0);
+	return desc;
+}
+
+/*
+ * Equal rows are told apart by their number among themselves, so that each
+ * has a row of its own here and still is found again by the next run.
+ */
+void
+idem_reject_save(const char *import, const char *unit, int64 run_id,
+				 Tuplestorestate *rejects, bool settle)
+{
+	SqlParam	param[] = {sql_text(import), sql_text(unit), sql_int8(run_id)};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+
+	sql_house_enter(&house);
+	if (tuplestore_tuple_count(rejects) > 0)
+	{
+		sql_register(REJECTS, idem_reject_desc(), rejects, tuplestore_tuple_count(rejects));
+		sql_execute(SPI_OK_INSERT,
+					psprintf("INSERT INTO %sidem_import_reject AS j "
+							 "(import, unit, run_id, row, row_hash, key, sqlstate, message, column_name, constraint_name) "
+							 "SELECT $1, $2, $3, r.row, "
+							 "md5(r.row::text || row_number() OVER (PARTITION BY r.row::text))::uuid, "
+							 "r.key, r.sqlstate, r.message, r.column_name, r.constraint_name "
+							 "FROM " REJECTS " r "
+							 "ON CONFLICT (import, unit, row_hash) WHERE resolved_at IS NULL DO UPDATE SET "
+							 "run_id = excluded.run_id, attempts = j.attempts + 1, key = excluded.key, "
+							 "sqlstate = excluded.sqlstate, message = excluded.message, "
+							 "column_name = excluded.column_name, constraint_name = excluded.constraint_name",
+							 house.schema),
+					params);
+		sql_forget(REJECTS);
+	}
+
+	if (settle)
+		sql_execute(SPI_OK_UPDATE,
+					psprintf("UPDATE %sidem_import_reject SET resolved_at = clock_timestamp() "
+							 "WHERE import = $1 AND unit = $2 AND resolved_at IS NULL AND run_id <> $3",
+							 house.schema),
+					params);
+	sql_house_leave(&house);
+}
+
+void
+idem_reject_purge(const char *import)
+{
+	SqlParam	param = sql_text(import);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_DELETE,
+				psprintf("DELETE FROM %sidem_import_reject WHERE import = $1", house.schema),
+				sql_params(1, &param));
+	sql_house_leave(&house);
+}

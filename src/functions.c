@@ -150,7 +150,6 @@ put_results(FunctionCallInfo fcinfo, const RunTrace *trace, bool has_run_id)
 {
 	ListCell   *lc;
 
-	InitMaterializedSRF(fcinfo, 0);
 	foreach(lc, trace->results)
 		put_result((ReturnSetInfo *) fcinfo->resultinfo, lfirst(lc), has_run_id);
 }
@@ -189,6 +188,7 @@ idem_import_run(PG_FUNCTION_ARGS)
 	idem_argument_refuse(fcinfo, 4, "input");
 	idem_argument_refuse(fcinfo, 5, "input_hash");
 	PreventCommandIfReadOnly("idem_import_run()");
+	InitMaterializedSRF(fcinfo, 0);
 
 	recording.rejects = tuplestore_begin_heap(true, false, work_mem);
 	run.trace.cxt = CurrentMemoryContext;
@@ -218,6 +218,7 @@ idem_import_plan(PG_FUNCTION_ARGS)
 	request.scope = idem_argument_text(fcinfo, 1);
 	request.source = PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2);
 	request.plan = true;
+	InitMaterializedSRF(fcinfo, 0);
 
 	trace.cxt = CurrentMemoryContext;
 	trace.current = &current;
@@ -239,17 +240,16 @@ Datum
 idem_import_prove(PG_FUNCTION_ARGS)
 {
 	RunRequest	request = {0};
-	ReturnSetInfo *rsinfo;
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	List	   *proofs;
 	ListCell   *lc;
 
 	request.import = idem_argument_name(fcinfo, 0, "import");
 	request.scope = idem_argument_text(fcinfo, 1);
 	PreventCommandIfReadOnly("idem_import_prove()");
-	proofs = idem_prove(&request);
-
 	InitMaterializedSRF(fcinfo, 0);
-	rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	proofs = idem_prove(&request);
 	foreach(lc, proofs)
 	{
 		Proof	   *proof = lfirst(lc);

@@ -25,7 +25,6 @@
 #include "base/sql.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
-#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "flow/apply.h"
 #include "lib/stringinfo.h"
@@ -188,10 +187,10 @@ exchange_query(const Target *target, bool unique)
 }
 
 static bool
-is_constraint_violation(int sqlstate)
+is_uniqueness_violation(const ErrorData *error)
 {
-	return sqlstate == ERRCODE_UNIQUE_VIOLATION || sqlstate == ERRCODE_EXCLUSION_VIOLATION ||
-		sqlstate == ERRCODE_FOREIGN_KEY_VIOLATION;
+	return error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ||
+		error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
 }
 
 /*
@@ -227,7 +226,8 @@ try_step(Step *step)
 	MemoryContextSwitchTo(oldcxt);
 	CurrentResourceOwner = oldowner;
 
-	if (step->pending && !is_constraint_violation(step->error->sqlerrcode))
+	if (step->pending && !is_uniqueness_violation(step->error) &&
+		step->error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
 		ReThrowError(step->error);
 }
 
@@ -313,7 +313,7 @@ run_steps(const Target *target, Step *steps)
 	} while (progress && (steps[STEP_REMOVE].pending || steps[STEP_DELETE].pending ||
 						  steps[STEP_UPDATE].pending || steps[STEP_INSERT].pending));
 
-	if (steps[STEP_UPDATE].pending)
+	if (steps[STEP_UPDATE].pending && is_uniqueness_violation(steps[STEP_UPDATE].error))
 		exchange(target, &steps[STEP_UPDATE], true);
 	for (int i = 0; i < NUM_STEPS; i++)
 	{
@@ -346,16 +346,6 @@ make_step(int code, char *query, TupleDesc desc, Tuplestorestate *rows, int64 nr
 	return step;
 }
 
-/*
- * Keep other writers out of the target and its partitions.  Not by LOCK TABLE,
- * which asks for privileges that an owner who only inserts need not have.
- */
-static void
-lock_target(const Target *target)
-{
-	list_free(find_all_inheritors(RelationGetRelid(target->rel), ShareRowExclusiveLock, NULL));
-}
-
 int64
 idem_apply_diff(const Target *target, const Definition *def, Diff *diff, const Removal *removal, Tally *tally)
 {
@@ -368,8 +358,8 @@ idem_apply_diff(const Target *target, const Definition *def, Diff *diff, const R
 		bool		written = false;
 
 		CHECK_FOR_INTERRUPTS();
-		if (round == MAX_ROUNDS || !target->guarded)
-			lock_target(target);
+		if (round == MAX_ROUNDS)
+			idem_target_lock(target, ShareRowExclusiveLock);
 
 		steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, NULL, NULL, NULL, 0);
 		steps[STEP_DELETE] = make_step(SPI_OK_DELETE, delete_query(target), diff->desc, diff->gone_rows, diff->gone);

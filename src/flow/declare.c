@@ -239,7 +239,7 @@ idem_declare(Definition *def, bool resolve_anew)
 				 errmsg("column \"%s\" of argument \"%s\" does not exist in the source",
 						def->delete_flag, "delete_flag")));
 
-	target = idem_target_open(def, AccessShareLock);
+	target = idem_target_open(def);
 	source = idem_source_open(def, target, InvalidOid);
 	require_privileges(def, target, source);
 	if (def->mode == MODE_OVERWRITE)

@@ -91,8 +91,10 @@ begin_unit(Run *run, const Unit *unit, const char *name)
 }
 
 static void
-set_note(Run *run, const char *note)
+add_note(Run *run, const char *note)
 {
+	if (run->record->note != NULL)
+		note = psprintf("%s; %s", run->record->note, note);
 	run->record->note = MemoryContextStrdup(run->trace->cxt, note);
 }
 
@@ -115,7 +117,7 @@ finish_unit(Run *run)
 	MemoryContextSwitchTo(oldcxt);
 }
 
-/* The target holds what the receipt says, or what the run left behind. */
+/* What the unit's target rows are after the run. */
 static void
 set_checksum(Run *run, const Fingerprint *target)
 {
@@ -148,7 +150,7 @@ skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fingerprint 
 	record->tally.rejected = receipt->rejected;
 	record->tally.unchanged = read->rows - receipt->stale - receipt->collapsed - receipt->rejected;
 	set_checksum(run, &target);
-	set_note(run, "source and target are as the last run left them");
+	add_note(run, "source and target are as the last run left them");
 	if (!run->request->plan)
 	{
 		record->run_id = idem_history_next_run_id();
@@ -168,9 +170,15 @@ set_aside(Run *run, Stage *stage, const StagedUnit *staged)
 
 	run->record->tally.collapsed = staged->collapsed;
 	run->record->tally.rejected = rejected;
-	if (rejected == 0 || run->request->plan)
+	if (rejected == 0)
 		return;
 
+	if (run->request->plan)
+	{
+		if (limit != NO_LIMIT && rejected > limit)
+			add_note(run, psprintf("would stop with II004: " INT64_FORMAT " rejects", rejected));
+		return;
+	}
 	idem_set_aside(run->target, idem_stage_desc(stage), staged, run->trace->rejects);
 	if (limit != NO_LIMIT && rejected > limit)
 		ereport(ERROR,
@@ -195,7 +203,7 @@ guard_removal(Run *run, const Receipt *receipt, int64 total, int64 removed)
 	run->record->to_remove = removed;
 	if (run->request->plan)
 	{
-		set_note(run, psprintf("would stop with II001: it removes " INT64_FORMAT " of " INT64_FORMAT " rows",
+		add_note(run, psprintf("would stop with II001: it removes " INT64_FORMAT " of " INT64_FORMAT " rows",
 							   removed, total));
 		return;
 	}
@@ -217,8 +225,8 @@ static void
 note_swallowed(Run *run, int64 swallowed)
 {
 	if (swallowed > 0)
-		set_note(run, psprintf("key compared row by row; triggers, rules or row security of the target swallowed "
-							   INT64_FORMAT " rows", swallowed));
+		add_note(run, psprintf("triggers, rules or row security of the target swallowed " INT64_FORMAT " rows",
+							   swallowed));
 }
 
 /* Rows have keys: compare, and write only what differs. */
@@ -232,7 +240,7 @@ run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receip
 	int64		total = 0;
 	int64		missing = 0;
 
-	set_note(run, "rows have a key: only what differs is written");
+	add_note(run, "rows have a key: only what differs is written");
 	idem_diff_rows(run->target, run->def, desc, staged->rows, staged->winners, diff);
 	if (removes_missing(run->def))
 		idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
@@ -276,14 +284,14 @@ run_replace(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rec
 	idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
 	if (run->target->nkeys == 0)
 	{
-		set_note(run, "rows have no key: the unit is deleted and inserted anew");
+		add_note(run, "rows have no key: the unit is deleted and inserted anew");
 		guard_removal(run, receipt, total, total - staged->winners);
 		tally.inserted = staged->winners;
 		tally.removed = total;
 	}
 	else
 	{
-		set_note(run, "method => 'replace': where a row differs, the unit is deleted and inserted anew");
+		add_note(run, "method => 'replace': where a row differs, the unit is deleted and inserted anew");
 		guard_removal(run, receipt, total, missing);
 		diff = idem_diff_create(run->target, run->def);
 		idem_diff_rows(run->target, run->def, desc, staged->rows, staged->winners, diff);
@@ -314,7 +322,7 @@ same_rows(Run *run, const StagedUnit *staged)
 	target = idem_fingerprint_target(run->target, staged->unit, true);
 	if (!idem_fingerprint_equal(&staged->read, &target))
 		return false;
-	set_note(run, "source and target hold the same rows");
+	add_note(run, "source and target hold the same rows");
 	run->record->tally.unchanged = staged->winners;
 	return true;
 }
@@ -334,7 +342,7 @@ run_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *receipt)
 	record->method = replace ? "replace" : "diff";
 	record->engine = ENGINE;
 	if (staged->unit == NULL)
-		set_note(run, "rows that belong to no unit");
+		add_note(run, "rows that belong to no unit");
 	else if (!replace)
 		run_diff(run, stage, staged, receipt);
 	else if (!same_rows(run, staged))
@@ -443,6 +451,23 @@ run_units(Run *run, List *units)
 	}
 }
 
+/*
+ * Nothing is left of a call that broke down before it knew its units, nor of
+ * rows that belonged to none of them and are there no more.
+ */
+static void
+settle_call(Run *run, const char *label)
+{
+	if (!list_member(run->done, makeString(pstrdup(label))))
+		idem_ledger_clear(run->def->name, label);
+	if (run->target->scope->ncolumns > 0 && run->request->scope == NULL &&
+		!list_member(run->done, makeString(pstrdup(IDEM_WHOLE_TABLE))))
+	{
+		tuplestore_clear(run->trace->rejects);
+		idem_reject_save(run->def->name, IDEM_WHOLE_TABLE, 0, run->trace->rejects, true);
+	}
+}
+
 static void
 run_import(Run *run)
 {
@@ -451,7 +476,12 @@ run_import(Run *run)
 	List	   *units;
 	ListCell   *lc;
 
-	run->target = idem_target_open(run->def, request->plan ? AccessShareLock : RowExclusiveLock);
+	run->target = idem_target_open(run->def);
+
+	/* where no index guards the key, other writers must not */
+	if (!request->plan && run->target->nkeys > 0 && !run->target->guarded)
+		idem_target_lock(run->target, ShareRowExclusiveLock);
+
 	units = idem_scope_units(run->target->scope, request->scope);
 	if (list_length(units) == 1)
 		begin_unit(run, linitial(units), ((Unit *) linitial(units))->name);
@@ -477,8 +507,8 @@ run_import(Run *run)
 	else
 		run_units(run, units);
 
-	if (!request->plan && !list_member(run->done, makeString(label)))
-		idem_ledger_clear(run->def->name, label);
+	if (!request->plan)
+		settle_call(run, label);
 	idem_target_close(run->target);
 }
 

@@ -373,6 +373,7 @@ typedef struct StagingReceiver
 	Datum	   *values;
 	bool	   *isnull;
 	int64		row;
+	int			column;			/* being cast, or -1 */
 	SourceSink	sink;
 	void	   *arg;
 } StagingReceiver;
@@ -380,7 +381,13 @@ typedef struct StagingReceiver
 static void
 row_context(void *arg)
 {
-	errcontext("row " INT64_FORMAT " of the source", ((StagingReceiver *) arg)->row);
+	StagingReceiver *receiver = arg;
+
+	if (receiver->column < 0)
+		errcontext("row " INT64_FORMAT " of the source", receiver->row);
+	else
+		errcontext("row " INT64_FORMAT " of the source, column \"%s\"", receiver->row,
+				   NameStr(TupleDescAttr(receiver->source->raw, receiver->column)->attname));
 }
 
 static bool
@@ -393,6 +400,7 @@ staging_receive(TupleTableSlot *slot, DestReceiver *self)
 	MemoryContext oldcxt;
 
 	receiver->row++;
+	receiver->column = -1;
 	callback.callback = row_context;
 	callback.arg = receiver;
 	callback.previous = error_context_stack;
@@ -405,13 +413,17 @@ staging_receive(TupleTableSlot *slot, DestReceiver *self)
 	for (int i = 0; i < natts; i++)
 	{
 		if (receiver->exprs[i] != NULL)
+		{
+			receiver->column = i;
 			receiver->values[i] = ExecEvalExpr(receiver->exprs[i], econtext, &receiver->isnull[i]);
+		}
 		else
 		{
 			receiver->values[i] = slot->tts_values[i];
 			receiver->isnull[i] = slot->tts_isnull[i];
 		}
 	}
+	receiver->column = -1;
 	receiver->sink(receiver->arg, receiver->values, receiver->isnull);
 	MemoryContextSwitchTo(oldcxt);
 

@@ -13,9 +13,11 @@
 #include "base/error.h"
 #include "base/relation.h"
 #include "catalog/catalog.h"
+#include "catalog/pg_inherits.h"
 #include "flow/target.h"
 #include "lib/stringinfo.h"
 #include "nodes/value.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -238,12 +240,12 @@ bind_exchanges(Target *target)
 }
 
 Target *
-idem_target_open(const Definition *def, LOCKMODE lockmode)
+idem_target_open(const Definition *def)
 {
 	Target	   *target = palloc0(sizeof(Target));
 	ListCell   *lc;
 
-	target->rel = try_relation_open(def->target, lockmode);
+	target->rel = try_relation_open(def->target, AccessShareLock);
 	if (target->rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -287,6 +289,13 @@ void
 idem_target_close(Target *target)
 {
 	relation_close(target->rel, NoLock);
+}
+
+void
+idem_target_lock(const Target *target, LOCKMODE lockmode)
+{
+	list_free(find_all_inheritors(RelationGetRelid(target->rel), lockmode, NULL));
+	LockRelationOid(RelationGetRelid(target->rel), lockmode);
 }
 
 /* t."k" or s.c1, with the collation of the index where it is not the column's own */

@@ -64,12 +64,18 @@ typedef struct Target
 } Target;
 
 /*
- * Open the target and bind the definition's columns to it.  Raises 42P01 and
+ * Open the target, against changes of its shape only, and bind the definition's columns to it.  Raises 42P01 and
  * 42809 for what can't be a target, II006 if a recorded column has vanished,
  * 42P10 if no unique index holds the key.
  */
-extern Target *idem_target_open(const Definition *def, LOCKMODE lockmode);
+extern Target *idem_target_open(const Definition *def);
 extern void idem_target_close(Target *target);
+
+/*
+ * Lock target and partitions.  Not by LOCK TABLE, which asks for privileges
+ * that an owner who only inserts need not have.
+ */
+extern void idem_target_lock(const Target *target, LOCKMODE lockmode);
 
 /* Target row t and staged row s have the same key. */
 extern char *idem_target_key_match(const Target *target);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <math.h>
 
 #include "arguments.h"
@@ -158,6 +159,24 @@ argument_optional(FunctionCallInfo fcinfo, int n)
 	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
+/* SplitIdentifierString takes "VALUES(1)" for a name, as nothing in it ends one. */
+static bool
+is_relation_name(const char *text)
+{
+	bool		quoted = false;
+	List	   *names;
+
+	for (const char *c = text; *c != '\0'; c++)
+	{
+		if (*c == '"')
+			quoted = !quoted;
+		else if (!quoted && !IS_HIGHBIT_SET(*c) && !isalnum((unsigned char) *c) &&
+				 strchr("_$. \t\n\v\f\r", *c) == NULL)
+			return false;
+	}
+	return SplitIdentifierString(pstrdup(text), '.', &names) && names != NIL;
+}
+
 /*
  * A name, qualified and quoted as in SQL, is a relation; anything else is a
  * query, to be parsed as one.
@@ -166,11 +185,10 @@ static void
 set_source(FunctionCallInfo fcinfo, Definition *def)
 {
 	char	   *source = idem_argument_name(fcinfo, ARG_SOURCE, "source");
-	List	   *names;
 
 	def->source_table = InvalidOid;
 	def->source_query = NULL;
-	if (!SplitIdentifierString(pstrdup(source), '.', &names) || names == NIL)
+	if (!is_relation_name(source))
 	{
 		def->source_query = source;
 		return;
@@ -204,7 +222,7 @@ set_delete_limit(FunctionCallInfo fcinfo, Definition *def)
 
 	if (!PG_ARGISNULL(ARG_DELETE_LIMIT))
 	{
-		limit = DatumGetFloat8(DirectFunctionCall1(numeric_float8, PG_GETARG_DATUM(ARG_DELETE_LIMIT)));
+		limit = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, PG_GETARG_DATUM(ARG_DELETE_LIMIT)));
 		if (isnan(limit) || limit < 0 || limit > 1)
 			refuse_value("delete_limit", "must be a share between 0 and 1");
 	}
@@ -236,7 +254,8 @@ set_method(FunctionCallInfo fcinfo, Definition *def)
 static void
 set_settings(FunctionCallInfo fcinfo, Definition *def)
 {
-	def->settings = idem_pin_settings(PG_ARGISNULL(ARG_SETTINGS) ? NULL : PG_GETARG_JSONB_P(ARG_SETTINGS));
+	def->settings = idem_pin_settings(PG_ARGISNULL(ARG_SETTINGS) ? NULL : PG_GETARG_JSONB_P(ARG_SETTINGS),
+									  def->settings);
 }
 
 /* Arguments that are declared, but not carried out by this version. */

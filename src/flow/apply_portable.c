@@ -38,6 +38,7 @@
 
 /* Rounds of judging anew before other writers are kept out. */
 #define MAX_ROUNDS	5
+#define MAX_REPLACE_ROUNDS	2
 
 typedef enum StepKind
 {
@@ -74,7 +75,7 @@ static char *
 delete_query(const Target *target)
 {
 	return psprintf("DELETE FROM %s t USING " ROWS " s WHERE %s AND NOT (%s)",
-					target->name, idem_target_key_match(target), idem_target_newer(target));
+					target->name, idem_target_unit_match(target), idem_target_newer(target));
 }
 
 /*
@@ -98,7 +99,7 @@ update_query(const Target *target)
 	if (set.len == 0)
 		return NULL;
 	return psprintf("UPDATE %s t SET %s FROM " ROWS " s WHERE %s AND %s AND NOT (%s)",
-					target->name, set.data, idem_target_key_match(target),
+					target->name, set.data, idem_target_unit_match(target),
 					idem_target_differs(target), idem_target_newer(target));
 }
 
@@ -177,7 +178,7 @@ exchange_query(const Target *target, bool unique)
 					"AND pg_catalog.record_image_ne(ROW(%4$s), ROW(%5$s)) RETURNING %6$s%7$s%8$s) "
 					"INSERT INTO %1$s (%9$s%7$s%10$s)%11$s SELECT * FROM old "
 					"ORDER BY %12$d USING OPERATOR(%13$s.%14$s)",
-					target->name, idem_target_key_match(target), idem_target_newer(target),
+					target->name, idem_target_unit_match(target), idem_target_newer(target),
 					left.data, right.data, returning.data,
 					kept != NIL ? ", " : "", idem_column_list(kept, "t."),
 					idem_target_columns(target), idem_column_list(kept, ""),
@@ -248,6 +249,17 @@ is_key_violation(const Target *target, const ErrorData *error)
 	return index == target->key_index ||
 		(OidIsValid(index) && get_rel_relispartition(index) &&
 		 list_member_oid(get_partition_ancestors(index), target->key_index));
+}
+
+/* A snapshot for the whole transaction can't see the other session's row. */
+static void
+refuse_unseen_key(const ErrorData *error)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent insert"),
+			 errdetail("%s", error->detail != NULL ? error->detail : error->message),
+			 errhint("The transaction might succeed if retried.")));
 }
 
 /*
@@ -322,23 +334,19 @@ run_steps(const Target *target, Step *steps)
 		if (i != STEP_INSERT || !is_key_violation(target, steps[i].error))
 			ReThrowError(steps[i].error);
 
-		/* a snapshot for the whole transaction can't see the other's row */
 		if (IsolationUsesXactSnapshot())
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not serialize access due to concurrent insert"),
-					 errdetail("%s", steps[i].error->detail != NULL ? steps[i].error->detail : steps[i].error->message),
-					 errhint("The transaction might succeed if retried.")));
+			refuse_unseen_key(steps[i].error);
 	}
 }
 
 static Step
-make_step(int code, char *query, TupleDesc desc, Tuplestorestate *rows, int64 nrows)
+make_step(int code, char *query, ParamListInfo params, TupleDesc desc, Tuplestorestate *rows, int64 nrows)
 {
 	Step		step = {0};
 
 	step.code = code;
 	step.query = query;
+	step.params = params;
 	step.desc = desc;
 	step.rows = rows;
 	step.nrows = nrows;
@@ -347,8 +355,10 @@ make_step(int code, char *query, TupleDesc desc, Tuplestorestate *rows, int64 nr
 }
 
 int64
-idem_apply_diff(const Target *target, const Definition *def, Diff *diff, const Removal *removal, Tally *tally)
+idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, Diff *diff,
+				const Removal *removal, Tally *tally)
 {
+	ParamListInfo params = idem_unit_params(target->scope, unit);
 	Step		steps[NUM_STEPS];
 	int64		left = 0;
 
@@ -361,14 +371,17 @@ idem_apply_diff(const Target *target, const Definition *def, Diff *diff, const R
 		if (round == MAX_ROUNDS)
 			idem_target_lock(target, ShareRowExclusiveLock);
 
-		steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, NULL, NULL, NULL, 0);
-		steps[STEP_DELETE] = make_step(SPI_OK_DELETE, delete_query(target), diff->desc, diff->gone_rows, diff->gone);
-		steps[STEP_UPDATE] = make_step(SPI_OK_UPDATE, update_query(target), diff->desc, diff->changed_rows, diff->changed);
-		steps[STEP_INSERT] = make_step(SPI_OK_INSERT, insert_query(target), diff->desc, diff->fresh_rows, diff->fresh);
+		steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, NULL, NULL, NULL, NULL, 0);
+		steps[STEP_DELETE] = make_step(SPI_OK_DELETE, delete_query(target), params,
+									   diff->desc, diff->gone_rows, diff->gone);
+		steps[STEP_UPDATE] = make_step(SPI_OK_UPDATE, update_query(target), params,
+									   diff->desc, diff->changed_rows, diff->changed);
+		steps[STEP_INSERT] = make_step(SPI_OK_INSERT, insert_query(target), params,
+									   diff->desc, diff->fresh_rows, diff->fresh);
 		if (round == 0 && removal != NULL)
 		{
-			steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, remove_query(target), removal->desc, removal->rows, removal->nrows);
-			steps[STEP_REMOVE].params = idem_unit_params(target->scope, removal->unit);
+			steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, remove_query(target), params,
+										   removal->desc, removal->rows, removal->nrows);
 			steps[STEP_REMOVE].pending = true;
 		}
 		run_steps(target, steps);
@@ -383,7 +396,7 @@ idem_apply_diff(const Target *target, const Definition *def, Diff *diff, const R
 		{
 			written |= steps[i].written > 0;
 			if (steps[i].written < steps[i].nrows)
-				idem_diff_rows(target, def, steps[i].desc, steps[i].rows, steps[i].nrows, next);
+				idem_diff_rows(target, def, unit, steps[i].desc, steps[i].rows, steps[i].nrows, next);
 		}
 
 		idem_diff_free(diff);
@@ -410,21 +423,35 @@ idem_apply_diff(const Target *target, const Definition *def, Diff *diff, const R
 /*
  * DELETE FROM target t WHERE <scope>
  * INSERT INTO target ("a", "b") SELECT s.c1, s.c2 FROM idem_import_rows s
+ *
+ * A key that another session inserts between the two goes in the next round,
+ * if it belongs to the unit.
  */
 void
 idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
 				   Tuplestorestate *rows, int64 nrows, Tally *tally)
 {
-	sql_begin();
-	tally->removed += sql_execute(SPI_OK_DELETE,
-								  psprintf("DELETE FROM %s t WHERE %s", target->name,
-										   idem_scope_predicate(target->scope, "t")),
-								  idem_unit_params(target->scope, unit));
-	if (nrows > 0)
+	char	   *delete = psprintf("DELETE FROM %s t WHERE %s", target->name,
+								  idem_scope_predicate(target->scope, "t"));
+	Step		insert = make_step(SPI_OK_INSERT, insert_query(target), NULL, desc, rows, nrows);
+
+	for (int round = 0;; round++)
 	{
-		sql_register(ROWS, desc, rows, nrows);
-		tally->inserted += sql_execute(SPI_OK_INSERT, insert_query(target), NULL);
-		sql_forget(ROWS);
+		CHECK_FOR_INTERRUPTS();
+		if (round == MAX_ROUNDS)
+			idem_target_lock(target, ShareRowExclusiveLock);
+		sql_begin();
+		tally->removed += sql_execute(SPI_OK_DELETE, delete, idem_unit_params(target->scope, unit));
+		sql_end();
+
+		if (insert.pending)
+			try_step(&insert);
+		if (!insert.pending)
+			break;
+		if (round == MAX_ROUNDS || !is_key_violation(target, insert.error))
+			ReThrowError(insert.error);
+		if (IsolationUsesXactSnapshot())
+			refuse_unseen_key(insert.error);
 	}
-	sql_end();
+	tally->inserted += insert.written;
 }

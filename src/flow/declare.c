@@ -14,6 +14,9 @@
 #include "access/sysattr.h"
 #include "base/relation.h"
 #include "base/sql.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "flow/declare.h"
 #include "flow/determinism.h"
@@ -163,6 +166,11 @@ resolve(Definition *def)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("target table with OID %u does not exist", def->target)));
+	if (getExtensionOfObject(RelationRelationId, def->target) == get_extension_oid("idem_import", false))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot import into \"%s\"", RelationGetRelationName(target)),
+				 errdetail("It is one of idem_import's own tables.")));
 	if (def->source_table == def->target)
 		refuse("source and target are the same table", NULL);
 
@@ -233,6 +241,10 @@ idem_declare(Definition *def, bool resolve_anew)
 	require_apart(def->key, def->keep_columns, "key", "keep_columns");
 	require_apart(def->key, def->ignore_columns, "key", "ignore_columns");
 	require_apart(def->scope, def->keep_columns, "scope", "keep_columns");
+	require_apart(def->scope, def->ignore_columns, "scope", "ignore_columns");
+	if (def->version_column != NULL)
+		require_apart(list_make1(makeString(def->version_column)), def->keep_columns,
+					  "version_column", "keep_columns");
 	if (def->delete_flag != NULL && !list_member(def->source_columns, makeString(def->delete_flag)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),

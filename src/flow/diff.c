@@ -7,8 +7,9 @@
  * look up the key's index, many are hashed.  Only rows that something has to
  * be done for are kept, so that what follows costs as much as has changed.
  *
- * Staged rows are judged against the whole target, not only the unit's part:
- * where the scope is not in the key, a row may come from another unit.
+ * Where the scope is in the key, only the unit's part of the target takes
+ * part.  Else staged rows are judged against all of it: a row may come from
+ * another unit.
  *
  *-------------------------------------------------------------------------
  */
@@ -143,7 +144,7 @@ verdict_expression(const Target *target, const Definition *def)
  * SELECT 1 FROM idem_import_staged s JOIN target t ON <key> GROUP BY s.c1 HAVING count(*) > 1 LIMIT 1
  */
 static void
-require_unique_matches(const Target *target)
+require_unique_matches(const Target *target, const Unit *unit)
 {
 	StringInfoData keys;
 	SqlRow		row;
@@ -154,8 +155,8 @@ require_unique_matches(const Target *target)
 
 	if (sql_row(psprintf("SELECT pg_catalog.row_to_json(ROW(%s))::pg_catalog.text AS key FROM " STAGED
 						 " s JOIN %s t ON %s GROUP BY %s HAVING pg_catalog.count(*) > 1 LIMIT 1",
-						 keys.data, target->name, idem_target_key_match(target), keys.data),
-				NULL, true, CurrentMemoryContext, &row))
+						 keys.data, target->name, idem_target_unit_match(target), keys.data),
+				idem_unit_params(target->scope, unit), true, CurrentMemoryContext, &row))
 		ereport(ERROR,
 				(errcode(ERRCODE_CARDINALITY_VIOLATION),
 				 errmsg("target %s has more than one row of a key", target->name),
@@ -172,8 +173,8 @@ require_unique_matches(const Target *target)
  * WHERE verdict IS NOT NULL
  */
 void
-idem_diff_rows(const Target *target, const Definition *def, TupleDesc desc,
-			   Tuplestorestate *rows, int64 nrows, Diff *diff)
+idem_diff_rows(const Target *target, const Definition *def, const Unit *unit,
+			   TupleDesc desc, Tuplestorestate *rows, int64 nrows, Diff *diff)
 {
 	VerdictReceiver receiver = {{0}};
 	char	   *query;
@@ -191,12 +192,12 @@ idem_diff_rows(const Target *target, const Definition *def, TupleDesc desc,
 	sql_begin();
 	sql_register(STAGED, desc, rows, nrows);
 	if (!target->guarded)
-		require_unique_matches(target);
+		require_unique_matches(target, unit);
 	query = psprintf("SELECT * FROM (SELECT %s%s, %s AS verdict FROM " STAGED " s "
 					 "LEFT JOIN (SELECT true AS idem_import_here, %s FROM %s t) t ON %s) d WHERE verdict IS NOT NULL",
 					 idem_target_staged_columns(target), def->delete_flag != NULL ? ", s.gone" : "",
-					 verdict_expression(target, def), idem_target_columns(target), target->name, idem_target_key_match(target));
-	sql_stream(query, NULL, true, &receiver.pub);
+					 verdict_expression(target, def), idem_target_columns(target), target->name, idem_target_unit_match(target));
+	sql_stream(query, idem_unit_params(target->scope, unit), true, &receiver.pub);
 	sql_forget(STAGED);
 	sql_end();
 }

@@ -27,11 +27,11 @@ extern Diff *idem_diff_create(const Target *target, const Definition *def);
 extern void idem_diff_free(Diff *diff);
 
 /*
- * Judge staged rows (at most one a key) against the target as of now, and add
+ * Judge a unit's staged rows (at most one a key) against the target as of now, and add
  * the verdicts to a diff.
  */
-extern void idem_diff_rows(const Target *target, const Definition *def, TupleDesc desc,
-						   Tuplestorestate *rows, int64 nrows, Diff *diff);
+extern void idem_diff_rows(const Target *target, const Definition *def, const Unit *unit,
+						   TupleDesc desc, Tuplestorestate *rows, int64 nrows, Diff *diff);
 
 /*
  * Count the unit's target rows, and those whose key no staged row has.

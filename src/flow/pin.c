@@ -127,12 +127,28 @@ push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
 	(void) pushJsonbValue(state, token, &v);
 }
 
+static const char *
+pinned_search_path(const Jsonb *settings)
+{
+	JsonbIterator *it;
+	char	   *name;
+	char	   *value;
+
+	if (settings == NULL)
+		return GetConfigOption("search_path", false, false);
+
+	it = JsonbIteratorInit(unconstify(JsonbContainer *, &settings->root));
+	while (next_setting(&it, &name, &value) && strcmp(name, "search_path") != 0)
+		continue;
+	return value;
+}
+
 /* Later keys of an object replace earlier ones, so the user's come last, under their canonical names. */
 Jsonb *
-idem_pin_settings(Jsonb *settings)
+idem_pin_settings(Jsonb *settings, const Jsonb *before)
 {
 	JsonbParseState *state = NULL;
-	const char *search_path = GetConfigOption("search_path", false, false);
+	const char *search_path = pinned_search_path(before);
 	JsonbIterator *it;
 	char	   *name;
 	char	   *value;

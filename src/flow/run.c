@@ -236,12 +236,12 @@ run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receip
 	Tally		tally = run->record->tally;
 	Diff	   *diff = idem_diff_create(run->target, run->def);
 	TupleDesc	desc = idem_stage_desc(stage);
-	Removal		removal = {staged->unit, desc, staged->rows, staged->winners};
+	Removal		removal = {desc, staged->rows, staged->winners};
 	int64		total = 0;
 	int64		missing = 0;
 
 	add_note(run, "rows have a key: only what differs is written");
-	idem_diff_rows(run->target, run->def, desc, staged->rows, staged->winners, diff);
+	idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
 	if (removes_missing(run->def))
 		idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
 	guard_removal(run, receipt, total, missing);
@@ -257,7 +257,7 @@ run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receip
 	}
 	else
 	{
-		int64		swallowed = idem_apply_diff(run->target, run->def, diff,
+		int64		swallowed = idem_apply_diff(run->target, run->def, staged->unit, diff,
 												missing > 0 ? &removal : NULL, &tally);
 
 		guard_removal(run, receipt, total, tally.removed);
@@ -294,7 +294,7 @@ run_replace(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rec
 		add_note(run, "method => 'replace': where a row differs, the unit is deleted and inserted anew");
 		guard_removal(run, receipt, total, missing);
 		diff = idem_diff_create(run->target, run->def);
-		idem_diff_rows(run->target, run->def, desc, staged->rows, staged->winners, diff);
+		idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
 		tally.inserted = diff->fresh;
 		tally.updated = diff->changed;
 		tally.deleted = diff->gone;

@@ -280,8 +280,12 @@ idem_target_open(const Definition *def)
 
 	target->scope = idem_scope_open(RelationGetDescr(target->rel), def->scope, def->slice);
 	target->scope_columns = palloc(sizeof(int) * (list_length(def->scope) + 1));
+	target->scope_in_key = def->scope != NIL;
 	foreach(lc, def->scope)
+	{
 		target->scope_columns[foreach_current_index(lc)] = idem_target_column(target, strVal(lfirst(lc)));
+		target->scope_in_key &= list_member(def->key, lfirst(lc));
+	}
 	return target;
 }
 
@@ -345,6 +349,22 @@ idem_target_key_match(const Target *target)
 			appendStringInfo(&buf, " OR %s IS NULL AND %s IS NULL)", left, right);
 	}
 	return buf.data;
+}
+
+/*
+ * <key> AND t."day" OPERATOR(pg_catalog.=) $1
+ *
+ * The scope says nothing new, but lets the planner leave out partitions, and
+ * hash a unit instead of a table.
+ */
+char *
+idem_target_unit_match(const Target *target)
+{
+	char	   *match = idem_target_key_match(target);
+
+	if (target->scope_in_key)
+		match = psprintf("%s AND %s", match, idem_scope_predicate(target->scope, "t"));
+	return match;
 }
 
 /*

@@ -61,6 +61,7 @@ typedef struct Target
 	Oid			version_gt;		/* its > */
 	Scope	   *scope;
 	int		   *scope_columns;	/* their places in columns */
+	bool		scope_in_key;	/* rows of one key are rows of one unit */
 } Target;
 
 /*
@@ -79,6 +80,12 @@ extern void idem_target_lock(const Target *target, LOCKMODE lockmode);
 
 /* Target row t and staged row s have the same key. */
 extern char *idem_target_key_match(const Target *target);
+
+/*
+ * The same for staged rows of one unit, whose parameters (idem_unit_params) go
+ * with it: where the scope is in the key, only the unit's target rows are looked at.
+ */
+extern char *idem_target_unit_match(const Target *target);
 
 /* Their compared columns have different images. */
 extern char *idem_target_differs(const Target *target);

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "base/sql.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -19,6 +20,7 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
+#include "utils/snapmgr.h"
 
 static const char *const mode_words[] = {"merge", "insert_only", "overwrite", NULL};
 static const char *const out_of_scope_words[] = {"error", "reject", "ignore", NULL};
@@ -123,7 +125,12 @@ idem_definition_load(const char *name)
 
 	sql_house_enter(&house);
 	query = psprintf("SELECT * FROM %sidem_import_definition WHERE name = $1", house.schema);
-	found = sql_row(query, sql_params(1, &param), true, cxt, &row);
+
+	/* as a catalog is read: what holds is what our lock holds, not what the transaction's snapshot shows */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = sql_row(query, sql_params(1, &param), false, cxt, &row);
+	PopActiveSnapshot();
 	sql_house_leave(&house);
 
 	return found ? definition_from_row(&row) : NULL;

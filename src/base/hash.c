@@ -36,22 +36,17 @@
 
 #include "access/htup_details.h"
 #include "access/tupdesc.h"
-#include "catalog/pg_enum.h"
-#include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/multirangetypes.h"
 #include "utils/rangetypes.h"
-#include "utils/syscache.h"
-#include "utils/typcache.h"
 
 #include "base/hash.h"
+#include "base/hash_type.h"
 
 /* A frame that no length can be: values are smaller than 1 GB */
 #define FRAME_NULL			PG_UINT32_MAX
@@ -60,90 +55,19 @@
 #define BUFFER_INITIAL		1024
 #define BUFFER_KEEP			(8 * 1024 * 1024)
 
-typedef enum HashMethod
-{
-	HASH_BYTE,					/* by value, by width */
-	HASH_INT16,
-	HASH_INT32,
-	HASH_INT64,
-	HASH_FIXED,					/* by reference, of fixed length */
-	HASH_CSTRING,
-	HASH_VARLENA,
-	HASH_VARLENA_WITH_OID,		/* of its bytes, leave out one OID */
-	HASH_ENUM,
-	HASH_ARRAY,					/* part by part, from here on */
-	HASH_COMPOSITE,
-	HASH_RANGE,
-	HASH_MULTIRANGE
-} HashMethod;
-
-/* How to hash the values of one type */
-typedef struct HashType
-{
-	Oid			type;			/* never a domain */
-	HashMethod	method;
-	int16		len;
-	bool		byval;
-	char		align;
-	uint32		oid_offset;		/* HASH_VARLENA_WITH_OID: where, after the header */
-	struct HashType *part;		/* type of elements, bounds, or ranges */
-	Oid			element;		/* HASH_ARRAY: the type that part is for, as the
-								 * last array's header showed it */
-	TypeCacheEntry *range;		/* HASH_RANGE and HASH_MULTIRANGE: the range */
-} HashType;
-
-/* How to hash composites whose header shows this type */
-typedef struct HashRecord
-{
-	Oid			type;
-	int32		typmod;
-	TupleDesc	desc;
-	int			nlive;
-	HashType  **columns;		/* NULL for dropped columns */
-} HashRecord;
-
-/* A cache from the OID of an enum's value to its label */
-typedef struct EnumLabel
-{
-	Oid			oid;
-	char		status;
-	uint8		length;
-	char		label[NAMEDATALEN];
-} EnumLabel;
-
-#define SH_PREFIX enumlabel
-#define SH_ELEMENT_TYPE EnumLabel
-#define SH_KEY_TYPE Oid
-#define SH_KEY oid
-#define SH_HASH_KEY(table, key) murmurhash32(key)
-#define SH_EQUAL(table, a, b) ((a) == (b))
-#define SH_SCOPE static inline
-#define SH_DECLARE
-#define SH_DEFINE
-#include "lib/simplehash.h"
-
 struct RowHasher
 {
 	MemoryContext cxt;
 	int			natts;
 	HashType  **columns;
+	HashTypes	known;
 
 	/* the row as it is being written */
 	char	   *buffer;
 	Size		used;
 	Size		size;
-
-	/* what has been found out; as few as the row has different types */
-	List	   *types;			/* of HashType */
-	List	   *records;		/* of HashRecord */
-	HashRecord *last_record;
-	enumlabel_hash *labels;
 };
 
-static HashType *hash_type(RowHasher *hasher, Oid type);
-static void choose_method(RowHasher *hasher, HashType *type);
-static bool holds_no_oid(const HashType *type);
-static HashRecord *hash_record_type(RowHasher *hasher, Oid type, int32 typmod);
 static void enlarge_buffer(RowHasher *hasher, Size n);
 static void put_value(RowHasher *hasher, HashType *type, Datum value, bool isnull);
 static void put_varlena(RowHasher *hasher, Datum value);
@@ -161,12 +85,13 @@ idem_hasher_create(int natts, const Oid *types, MemoryContext cxt)
 	RowHasher  *hasher = palloc0(sizeof(RowHasher));
 
 	hasher->cxt = cxt;
+	hasher->known.cxt = cxt;
 	hasher->size = BUFFER_INITIAL;
 	hasher->buffer = palloc(hasher->size);
 	hasher->natts = natts;
 	hasher->columns = palloc(sizeof(HashType *) * Max(natts, 1));
 	for (int i = 0; i < natts; i++)
-		hasher->columns[i] = hash_type(hasher, types[i]);
+		hasher->columns[i] = idem_hash_type(&hasher->known, types[i]);
 
 	MemoryContextSwitchTo(old);
 	return hasher;
@@ -235,145 +160,6 @@ idem_hash_from_uuid(const pg_uuid_t *uuid)
 	hash.high = pg_ntoh64(high);
 	hash.low = pg_ntoh64(low);
 	return hash;
-}
-
-/*
- * Find or make what we know of a type; domains count as what they are over.
- */
-static HashType *
-hash_type(RowHasher *hasher, Oid type)
-{
-	MemoryContext old;
-	HashType   *result;
-	ListCell   *lc;
-
-	type = getBaseType(type);
-	foreach(lc, hasher->types)
-	{
-		result = (HashType *) lfirst(lc);
-		if (result->type == type)
-			return result;
-	}
-
-	old = MemoryContextSwitchTo(hasher->cxt);
-	result = palloc0(sizeof(HashType));
-	result->type = type;
-	choose_method(hasher, result);
-	hasher->types = lappend(hasher->types, result);
-	MemoryContextSwitchTo(old);
-
-	return result;
-}
-
-static void
-choose_method(RowHasher *hasher, HashType *type)
-{
-	Oid			element = get_element_type(type->type);
-	char		kind = get_typtype(type->type);
-
-	get_typlenbyvalalign(type->type, &type->len, &type->byval, &type->align);
-
-	if (kind == TYPTYPE_ENUM)
-		type->method = HASH_ENUM;
-	else if (kind == TYPTYPE_COMPOSITE || type->type == RECORDOID)
-		type->method = HASH_COMPOSITE;
-	else if (kind == TYPTYPE_RANGE)
-	{
-		type->part = hash_type(hasher, get_range_subtype(type->type));
-		type->range = lookup_type_cache(type->type, TYPECACHE_RANGE_INFO);
-		type->oid_offset = offsetof(RangeType, rangetypid) - VARHDRSZ;
-		type->method = holds_no_oid(type->part) ? HASH_VARLENA_WITH_OID : HASH_RANGE;
-	}
-	else if (kind == TYPTYPE_MULTIRANGE)
-	{
-		type->part = hash_type(hasher, get_multirange_range(type->type));
-		type->range = type->part->range;
-		type->oid_offset = offsetof(MultirangeType, multirangetypid) - VARHDRSZ;
-		type->method = holds_no_oid(type->part->part) ? HASH_VARLENA_WITH_OID : HASH_MULTIRANGE;
-	}
-	else if (OidIsValid(element))
-	{
-		type->part = hash_type(hasher, element);
-		type->oid_offset = offsetof(ArrayType, elemtype) - VARHDRSZ;
-		type->method = holds_no_oid(type->part) ? HASH_VARLENA_WITH_OID : HASH_ARRAY;
-	}
-	else if (type->type == ANYARRAYOID)
-		type->method = HASH_ARRAY;	/* as in pg_stats: the value tells */
-	else if (type->len == -1)
-		type->method = HASH_VARLENA;
-	else if (type->len == -2)
-		type->method = HASH_CSTRING;
-	else if (!type->byval)
-		type->method = HASH_FIXED;
-	else
-	{
-		switch (type->len)
-		{
-			case sizeof(char):
-				type->method = HASH_BYTE;
-				break;
-			case sizeof(int16):
-				type->method = HASH_INT16;
-				break;
-			case sizeof(int32):
-				type->method = HASH_INT32;
-				break;
-			case sizeof(int64):
-				type->method = HASH_INT64;
-				break;
-			default:
-				elog(ERROR, "unexpected length %d of by-value type %u", type->len, type->type);
-		}
-	}
-}
-
-/* Is a container's image, but for its own type's OID, free of OIDs? */
-static bool
-holds_no_oid(const HashType *type)
-{
-	return type->method <= HASH_VARLENA;
-}
-
-/*
- * Find or make what we know of the composites that carry this type.  As in
- * record_image_eq, it is assumed not to change underneath us.
- */
-static HashRecord *
-hash_record_type(RowHasher *hasher, Oid type, int32 typmod)
-{
-	MemoryContext old;
-	HashRecord *result = hasher->last_record;
-	ListCell   *lc;
-
-	if (result && result->type == type && result->typmod == typmod)
-		return result;
-
-	foreach(lc, hasher->records)
-	{
-		result = (HashRecord *) lfirst(lc);
-		if (result->type == type && result->typmod == typmod)
-			return hasher->last_record = result;
-	}
-
-	old = MemoryContextSwitchTo(hasher->cxt);
-	result = palloc0(sizeof(HashRecord));
-	result->type = type;
-	result->typmod = typmod;
-	result->desc = lookup_rowtype_tupdesc_copy(type, typmod);
-	result->columns = palloc0(sizeof(HashType *) * Max(result->desc->natts, 1));
-	for (int i = 0; i < result->desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(result->desc, i);
-
-		if (att->attisdropped)
-			continue;
-		result->columns[i] = hash_type(hasher, att->atttypid);
-		result->nlive++;
-	}
-	hasher->records = lappend(hasher->records, result);
-	MemoryContextSwitchTo(old);
-
-	return hasher->last_record = result;
 }
 
 /* Make room for n bytes more; a row may well be wider than 1 GB. */
@@ -526,28 +312,7 @@ put_varlena_with_oid(RowHasher *hasher, Datum value, uint32 oid_offset)
 static void
 put_enum(RowHasher *hasher, Oid value)
 {
-	EnumLabel  *label;
-
-	if (unlikely(hasher->labels == NULL))
-		hasher->labels = enumlabel_create(hasher->cxt, 32, NULL);
-
-	label = enumlabel_lookup(hasher->labels, value);
-	if (unlikely(label == NULL))
-	{
-		HeapTuple	tuple = SearchSysCache1(ENUMOID, ObjectIdGetDatum(value));
-		const char *name;
-		bool		found;
-
-		if (!HeapTupleIsValid(tuple))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-					 errmsg("invalid internal value for enum: %u", value)));
-		label = enumlabel_insert(hasher->labels, value, &found);
-		name = NameStr(((Form_pg_enum) GETSTRUCT(tuple))->enumlabel);
-		label->length = strlen(name);
-		memcpy(label->label, name, label->length);
-		ReleaseSysCache(tuple);
-	}
+	const EnumLabel *label = idem_hash_enum(&hasher->known, value);
 
 	put_bytes(hasher, label->label, label->length);
 }
@@ -570,7 +335,7 @@ put_array(RowHasher *hasher, HashType *type, Datum value)
 
 	if (type->element != element_type)
 	{
-		type->part = hash_type(hasher, element_type);
+		type->part = idem_hash_type(&hasher->known, element_type);
 		type->element = element_type;
 	}
 	element = type->part;
@@ -597,7 +362,7 @@ static void
 put_composite(RowHasher *hasher, Datum value)
 {
 	HeapTupleHeader header = DatumGetHeapTupleHeader(value);
-	HashRecord *record = hash_record_type(hasher, HeapTupleHeaderGetTypeId(header),
+	HashRecord *record = idem_hash_record(&hasher->known, HeapTupleHeaderGetTypeId(header),
 										  HeapTupleHeaderGetTypMod(header));
 	int			natts = record->desc->natts;
 	HeapTupleData tuple;

@@ -59,6 +59,7 @@ typedef struct Step
 	int64		nrows;
 	bool		pending;
 	int64		written;
+	int64		exchanged;		/* of these, by an exchange */
 	ErrorData  *error;			/* why it is still pending */
 } Step;
 
@@ -210,7 +211,7 @@ try_step(Step *step)
 	{
 		sql_begin();
 		sql_register(ROWS, step->desc, step->rows, step->nrows);
-		step->written = sql_execute(step->code, step->query, step->params);
+		step->written = step->exchanged + sql_execute(step->code, step->query, step->params);
 		sql_forget(ROWS);
 		sql_end();
 		ReleaseCurrentSubTransaction();
@@ -274,6 +275,7 @@ exchange(const Target *target, Step *update, bool unique)
 	step.query = exchange_query(target, unique);
 	step.code = SPI_OK_INSERT;
 	step.pending = true;
+	step.exchanged = 0;
 	if (step.query == NULL)
 		ReThrowError(update->error);
 	if (idem_relation_delete_cascades(target->rel))
@@ -291,29 +293,31 @@ exchange(const Target *target, Step *update, bool unique)
 	try_step(&step);
 	if (step.pending)
 		ReThrowError(step.error);
-	update->written = step.written;
+	update->exchanged += step.written;
+	update->written = update->exchanged;
 	if (update->query != NULL)
-	{
-		int64		exchanged = step.written;
-
 		try_step(update);
-		update->written += exchanged;
-	}
 	else
 		update->pending = false;
 }
 
-/* Try all pending steps, in their order, as long as one of them gets through. */
+/*
+ * Try all pending steps, in their order, as long as one of them gets through.
+ * Where a deleted row takes others with it, what may save these comes first.
+ */
 static void
-run_steps(const Target *target, Step *steps)
+try_steps(const Target *target, Step *steps)
 {
+	bool		cascades = idem_relation_delete_cascades(target->rel);
 	bool		progress;
 
 	do
 	{
 		progress = false;
-		for (int i = 0; i < NUM_STEPS; i++)
+		for (int n = 0; n < NUM_STEPS; n++)
 		{
+			int			i = cascades ? NUM_STEPS - 1 - n : n;
+
 			if (!steps[i].pending)
 				continue;
 			if (i == STEP_UPDATE && target->exchanges && steps[i].error == NULL)
@@ -324,9 +328,19 @@ run_steps(const Target *target, Step *steps)
 		}
 	} while (progress && (steps[STEP_REMOVE].pending || steps[STEP_DELETE].pending ||
 						  steps[STEP_UPDATE].pending || steps[STEP_INSERT].pending));
+}
 
+static void
+run_steps(const Target *target, Step *steps)
+{
+	try_steps(target, steps);
 	if (steps[STEP_UPDATE].pending && is_uniqueness_violation(steps[STEP_UPDATE].error))
+	{
+		/* others may have waited for what this sets free */
 		exchange(target, &steps[STEP_UPDATE], true);
+		try_steps(target, steps);
+	}
+
 	for (int i = 0; i < NUM_STEPS; i++)
 	{
 		if (!steps[i].pending)

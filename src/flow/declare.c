@@ -229,7 +229,8 @@ idem_declare(Definition *def, bool resolve_anew)
 
 	require_consistent(def);
 	idem_pin(def, &pin);
-	if (resolve_anew)
+	/* columns asked for by name stay those, whatever else the source has got since */
+	if (resolve_anew || !def->columns_auto)
 		resolve(def);
 
 	require_imported(def, def->key, "key");

@@ -15,9 +15,10 @@
 /*
  * Raise II002 unless the rewritten queries (List of Query, views expanded)
  * give the same rows whenever they read the same tables.  SQL functions are
- * looked into.
+ * looked into.  "text" is what they were parsed from: literals such as
+ * 'today' are constants by now, and only their spelling tells.
  */
-extern void idem_require_deterministic(List *queries);
+extern void idem_require_deterministic(List *queries, const char *text);
 
 /*
  * Raise II002 for what the rewritten queries no longer show: literals such as

@@ -112,6 +112,17 @@ verdict_nothing(DestReceiver *self)
 {
 }
 
+/* A name for what is true in each row of the target, which none of its columns has. */
+static char *
+here_name(const Target *target)
+{
+	char	   *name = "idem_import_here";
+
+	while (idem_target_column(target, name) >= 0)
+		name = psprintf("%s_", name);
+	return name;
+}
+
 /*
  * CASE WHEN s.gone THEN CASE WHEN t.idem_import_here IS NULL THEN NULL WHEN <newer> THEN 4 ELSE 3 END
  *      WHEN t.idem_import_here IS NULL THEN 1
@@ -120,7 +131,7 @@ verdict_nothing(DestReceiver *self)
  *      ELSE 2 END
  */
 static char *
-verdict_expression(const Target *target, const Definition *def)
+verdict_expression(const Target *target, const Definition *def, const char *here)
 {
 	StringInfoData buf;
 	char	   *newer = idem_target_newer(target);
@@ -128,10 +139,10 @@ verdict_expression(const Target *target, const Definition *def)
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "CASE ");
 	if (def->delete_flag != NULL)
-		appendStringInfo(&buf, "WHEN s.gone THEN CASE WHEN t.idem_import_here IS NULL THEN NULL WHEN %s THEN %d ELSE %d END ",
-						 newer, VERDICT_STALE, VERDICT_GONE);
-	appendStringInfo(&buf, "WHEN t.idem_import_here IS NULL THEN %d WHEN NOT (%s) THEN NULL WHEN %s THEN %d ELSE %d END",
-					 VERDICT_FRESH, idem_target_differs(target),
+		appendStringInfo(&buf, "WHEN s.gone THEN CASE WHEN t.%s IS NULL THEN NULL WHEN %s THEN %d ELSE %d END ",
+						 here, newer, VERDICT_STALE, VERDICT_GONE);
+	appendStringInfo(&buf, "WHEN t.%s IS NULL THEN %d WHEN NOT (%s) THEN NULL WHEN %s THEN %d ELSE %d END",
+					 here, VERDICT_FRESH, idem_target_differs(target),
 					 def->mode == MODE_INSERT_ONLY ? "true" : newer,
 					 VERDICT_STALE, VERDICT_CHANGED);
 	return buf.data;
@@ -177,6 +188,7 @@ idem_diff_rows(const Target *target, const Definition *def, const Unit *unit,
 			   TupleDesc desc, Tuplestorestate *rows, int64 nrows, Diff *diff)
 {
 	VerdictReceiver receiver = {{0}};
+	char	   *here = here_name(target);
 	char	   *query;
 
 	if (nrows == 0)
@@ -194,9 +206,9 @@ idem_diff_rows(const Target *target, const Definition *def, const Unit *unit,
 	if (!target->guarded)
 		require_unique_matches(target, unit);
 	query = psprintf("SELECT * FROM (SELECT %s%s, %s AS verdict FROM " STAGED " s "
-					 "LEFT JOIN (SELECT true AS idem_import_here, %s FROM %s t) t ON %s) d WHERE verdict IS NOT NULL",
+					 "LEFT JOIN (SELECT true AS %s, %s FROM %s t) t ON %s) d WHERE verdict IS NOT NULL",
 					 idem_target_staged_columns(target), def->delete_flag != NULL ? ", s.gone" : "",
-					 verdict_expression(target, def), idem_target_columns(target), target->name, idem_target_unit_match(target));
+					 verdict_expression(target, def, here), here, idem_target_columns(target), target->name, idem_target_unit_match(target));
 	sql_stream(query, idem_unit_params(target->scope, unit), true, &receiver.pub);
 	sql_forget(STAGED);
 	sql_end();

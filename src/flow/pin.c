@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 
 static const char *const pinned[][2] = {
 	{"TimeZone", "UTC"},
@@ -29,15 +30,23 @@ static const char *const pinned[][2] = {
 	{"xmlbinary", "base64"},
 	{"array_nulls", "on"},
 	{"standard_conforming_strings", "on"},
-	{"transform_null_equals", "off"}
+	{"transform_null_equals", "off"},
+	{"timezone_abbreviations", "Default"},
+	{"gin_fuzzy_search_limit", "0"},
+	{"row_security", "on"}
 };
 
-/* Settings that change who runs, or how the caller's transaction behaves. */
+/* These have no value that suits all, so the creator's stay. */
+static const char *const remembered[] = {
+	"search_path", "default_text_search_config", "lc_monetary", "lc_numeric", "lc_time"
+};
+
+/* Settings that change who runs, or how the caller's transaction or connection behaves. */
 static const char *const forbidden[] = {
 	"role", "session_authorization", "is_superuser",
 	"transaction_isolation", "transaction_read_only", "transaction_deferrable",
 	"default_transaction_isolation", "default_transaction_read_only",
-	"row_security", "session_replication_role"
+	"row_security", "session_replication_role", "client_encoding"
 };
 
 static void
@@ -102,6 +111,12 @@ idem_pin(const Definition *def, Pin *pin)
 {
 	int			restricted;
 
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(def->owner)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the role that owns import \"%s\" does not exist any more", def->name),
+				 errhint("Drop the import, and create it as another role.")));
+
 	GetUserIdAndSecContext(&pin->saved_user, &pin->saved_context);
 	restricted = pin->saved_user != def->owner ? SECURITY_RESTRICTED_OPERATION : 0;
 	SetUserIdAndSecContext(def->owner, pin->saved_context | SECURITY_LOCAL_USERID_CHANGE | restricted);
@@ -127,19 +142,30 @@ push_text(JsonbParseState **state, JsonbIteratorToken token, const char *text)
 	(void) pushJsonbValue(state, token, &v);
 }
 
+/*
+ * What a definition remembers of the session that made it; before is NULL
+ * while it is being made.  Tables of the session come last in search_path,
+ * where they can't be taken for the source in the session of some caller.
+ */
 static const char *
-pinned_search_path(const Jsonb *settings)
+remember(const char *name, const Jsonb *before)
 {
+	const char *value = GetConfigOption(name, false, false);
 	JsonbIterator *it;
-	char	   *name;
-	char	   *value;
+	char	   *known;
+	char	   *known_value;
 
-	if (settings == NULL)
-		return GetConfigOption("search_path", false, false);
+	if (strcmp(name, "search_path") == 0 && strstr(value, "pg_temp") == NULL)
+		value = psprintf("%s%spg_temp", value, value[0] != '\0' ? ", " : "");
+	if (before == NULL)
+		return value;
 
-	it = JsonbIteratorInit(unconstify(JsonbContainer *, &settings->root));
-	while (next_setting(&it, &name, &value) && strcmp(name, "search_path") != 0)
-		continue;
+	it = JsonbIteratorInit(unconstify(JsonbContainer *, &before->root));
+	while (next_setting(&it, &known, &known_value))
+	{
+		if (strcmp(known, name) == 0)
+			value = known_value;
+	}
 	return value;
 }
 
@@ -148,7 +174,6 @@ Jsonb *
 idem_pin_settings(Jsonb *settings, const Jsonb *before)
 {
 	JsonbParseState *state = NULL;
-	const char *search_path = pinned_search_path(before);
 	JsonbIterator *it;
 	char	   *name;
 	char	   *value;
@@ -159,8 +184,11 @@ idem_pin_settings(Jsonb *settings, const Jsonb *before)
 		push_text(&state, WJB_KEY, pinned[i][0]);
 		push_text(&state, WJB_VALUE, pinned[i][1]);
 	}
-	push_text(&state, WJB_KEY, "search_path");
-	push_text(&state, WJB_VALUE, search_path);
+	for (int i = 0; i < lengthof(remembered); i++)
+	{
+		push_text(&state, WJB_KEY, remembered[i]);
+		push_text(&state, WJB_VALUE, remember(remembered[i], before));
+	}
 
 	if (settings != NULL)
 	{

@@ -26,10 +26,10 @@ extern void idem_unpin(const Pin *pin);
 
 /*
  * The settings that a definition pins: the user's (a jsonb object, or NULL)
- * over those that decide how values are read and written.  Unless the user's
- * say otherwise, search_path stays what it was before, NULL being the
- * session's: who alters an import need not have its creator's.  22023 for
- * what is no object of settings, or sets what an import must not.
+ * over those that decide how values are read and written.  Those that are
+ * remembered of the session that created the import stay what they were
+ * before (NULL: it is being created), as who alters it may have others.
+ * 22023 for what is no object of settings, or sets what an import must not.
  */
 extern Jsonb *idem_pin_settings(Jsonb *settings, const Jsonb *before);
 

@@ -100,7 +100,7 @@ idem_prove(const RunRequest *request)
 					 errmsg("import \"%s\" is not idempotent", request->import),
 					 errdetail("In unit \"%s\" the second of two runs wrote " INT64_FORMAT " rows.",
 							   proof->unit, proof->second_changes),
-					 errhint("Look for triggers, rules or defaults that change rows as they are written.")));
+					 errhint("Look for triggers, rules or defaults that change rows as they are written, or a source that reads the target.")));
 	}
 	return proofs;
 }

@@ -28,6 +28,7 @@
 
 #include "access/xact.h"
 #include "base/error.h"
+#include "base/relation.h"
 #include "base/sql.h"
 #include "flow/apply.h"
 #include "flow/aside.h"
@@ -40,9 +41,12 @@
 #include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #define ENGINE "portable"
+
+#define MAX_UNIT_LOCKS	1000
 
 typedef struct Run
 {
@@ -61,9 +65,9 @@ typedef struct Run
 static void
 run_context(void *arg)
 {
-	RunRecord  *record = ((Run *) arg)->record;
+	Run		   *run = arg;
 
-	errcontext("import \"%s\", unit \"%s\", batch 1", record->import, record->unit);
+	errcontext("import \"%s\", unit \"%s\", batch 1", run->def->name, run->record->unit);
 }
 
 /* Start the record of a unit; unit NULL: rows that none owns. */
@@ -260,6 +264,14 @@ run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receip
 		int64		swallowed = idem_apply_diff(run->target, run->def, staged->unit, diff,
 												missing > 0 ? &removal : NULL, &tally);
 
+		/* rows that went may have taken others with them, by a foreign key to the table itself */
+		if (tally.removed + tally.deleted > 0 && idem_relation_delete_cascades(run->target->rel))
+		{
+			tally.stale = 0;
+			diff = idem_diff_create(run->target, run->def);
+			idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
+			swallowed = idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, &tally);
+		}
 		guard_removal(run, receipt, total, tally.removed);
 		note_swallowed(run, swallowed);
 	}
@@ -304,7 +316,16 @@ run_replace(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rec
 
 	if (!run->request->plan &&
 		tally.inserted + tally.updated + tally.deleted + tally.removed > 0)
+	{
+		if (total > 0 && idem_relation_delete_cascades(run->target->rel))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot delete the rows of \"%s\" and insert them anew",
+							RelationGetRelationName(run->target->rel)),
+					 errdetail("A foreign key refers to the table with more than ON DELETE NO ACTION."),
+					 errhint("Give the import a key, and method \"diff\".")));
 		idem_apply_replace(run->target, staged->unit, desc, staged->rows, staged->winners, &replaced);
+	}
 	if (run->target->nkeys == 0 && !run->request->plan)
 		tally.removed = replaced.removed;
 	tally.unchanged = staged->winners - tally.inserted - tally.updated - tally.deleted;
@@ -468,11 +489,51 @@ settle_call(Run *run, const char *label)
 	}
 }
 
+/*
+ * In their order, so that two runs over several units can't wait for each
+ * other in a circle.  The server's lock table holds some thousands; beyond a
+ * part of that, all of the import's units are locked as one.
+ */
+static void
+lock_units(Run *run, List *units)
+{
+	const char *import = run->def->name;
+	ListCell   *lc;
+
+	if (list_length(units) > MAX_UNIT_LOCKS)
+	{
+		idem_lock_all_units(import, ExclusiveLock);
+		return;
+	}
+	idem_lock_all_units(import, RowExclusiveLock);
+	foreach(lc, units)
+		idem_lock_unit(import, ((Unit *) lfirst(lc))->name);
+}
+
+/*
+ * The units that the call names.  A text that names none is the caller's
+ * mistake: no unit fails, and nothing is recorded.
+ */
+static List *
+parse_scope(Run *run)
+{
+	const char *text = run->request->scope;
+	List	   *units;
+
+	run->record->import = NULL;
+	units = idem_scope_units(run->target->scope, text);
+	if (list_length(units) == 1)
+		begin_unit(run, linitial(units), ((Unit *) linitial(units))->name);
+	else
+		begin_unit(run, NULL, text != NULL ? text : IDEM_WHOLE_TABLE);
+	return units;
+}
+
 static void
 run_import(Run *run)
 {
 	const RunRequest *request = run->request;
-	char	   *label = pstrdup(run->record->unit);
+	char	   *label;
 	List	   *units;
 	ListCell   *lc;
 
@@ -482,9 +543,8 @@ run_import(Run *run)
 	if (!request->plan && run->target->nkeys > 0 && !run->target->guarded)
 		idem_target_lock(run->target, ShareRowExclusiveLock);
 
-	units = idem_scope_units(run->target->scope, request->scope);
-	if (list_length(units) == 1)
-		begin_unit(run, linitial(units), ((Unit *) linitial(units))->name);
+	units = parse_scope(run);
+	label = pstrdup(run->record->unit);
 	run->source = idem_source_open(run->def, run->target, request->source);
 	if (run->source->by_unit && units == NIL)
 		ereport(ERROR,
@@ -492,12 +552,8 @@ run_import(Run *run)
 				 errmsg("the source of import \"%s\" has parameters and needs a scope", run->def->name),
 				 errhint("Give the unit, as in idem_import_run('%s', '2026-06-09').", run->def->name)));
 
-	/* in their order, so that two runs over several units can't wait for each other in a circle */
-	foreach(lc, units)
-	{
-		if (!request->plan)
-			idem_lock_unit(run->def->name, ((Unit *) lfirst(lc))->name);
-	}
+	if (!request->plan)
+		lock_units(run, units);
 
 	if (run->source->by_unit)
 	{
@@ -530,7 +586,7 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	run.cxt = run_cxt;
 	run.record = trace->current;
 	run.who = GetUserId();
-	begin_unit(&run, NULL, request->scope != NULL ? request->scope : IDEM_WHOLE_TABLE);
+	begin_unit(&run, NULL, IDEM_WHOLE_TABLE);
 
 	callback.callback = run_context;
 	callback.arg = &run;

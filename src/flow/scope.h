@@ -13,27 +13,11 @@
 #define IDEM_SCOPE_H
 
 #include "access/tupdesc.h"
-#include "fmgr.h"
+#include "flow/scope_column.h"
 #include "nodes/params.h"
 #include "nodes/pg_list.h"
 
 #define IDEM_WHOLE_TABLE "*"
-
-typedef struct ScopeColumn
-{
-	char	   *name;
-	AttrNumber	attnum;			/* in the target */
-	Oid			type;			/* as declared, may be a domain */
-	Oid			basetype;
-	int32		typmod;
-	Oid			collation;
-	int16		typlen;
-	bool		typbyval;
-	Oid			eq_opr;			/* of the type's default btree class */
-	Oid			lt_opr;
-	Oid			ge_opr;
-	FmgrInfo	cmp;			/* btree comparison */
-} ScopeColumn;
 
 typedef struct Scope
 {
@@ -58,19 +42,26 @@ typedef struct Unit
 extern Scope *idem_scope_open(TupleDesc target, List *columns, const char *slice);
 
 /*
- * The units that a caller's scope text names, in logical order.  NIL for NULL
- * text where the import has scope columns: the units are those in the source.
- */
-extern List *idem_scope_units(Scope *scope, const char *text);
-
-/*
  * The unit that a row with these scope values belongs to; NULL if one of them
  * is NULL, so that no unit owns the row.
  */
 extern Unit *idem_scope_unit_of(Scope *scope, const Datum *values, const bool *isnull);
 
+/*
+ * The unit of given values, one for each scope column, which are brought to
+ * their canonical form in place; the unit of a slice.
+ */
+extern Unit *idem_unit_of_values(Scope *scope, Datum *values);
+extern Unit *idem_unit_of_slice(Scope *scope, int64 number);
+
 /* Does the unit own a row with these scope values? */
 extern bool idem_unit_contains(Scope *scope, const Unit *unit, const Datum *values, const bool *isnull);
+
+/*
+ * Does one of the units own it?  They are what idem_scope_units gave; NIL:
+ * whatever units there can be.
+ */
+extern bool idem_units_contain(Scope *scope, List *units, const Datum *values, const bool *isnull);
 
 /* With slice: the number of the slice that holds a value of the scope column. */
 extern int64 idem_scope_slice_number(Scope *scope, Datum value);
@@ -90,5 +81,13 @@ extern ParamListInfo idem_unit_params(Scope *scope, const Unit *unit);
 
 /* The logical bounds of a unit of one scope column, as text; NULLs otherwise. */
 extern void idem_unit_bounds(Scope *scope, const Unit *unit, char **lower, char **upper);
+
+/* in scope_text.c */
+
+/*
+ * The units that a caller's scope text names, in logical order.  NIL for NULL
+ * text where the import has scope columns: the units are those in the source.
+ */
+extern List *idem_scope_units(Scope *scope, const char *text);
 
 #endif							/* IDEM_SCOPE_H */

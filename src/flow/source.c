@@ -161,7 +161,7 @@ describe(const char *from, Scope *scope, bool *by_unit)
 
 	sql_begin();
 	analyzed = analyze(psprintf("SELECT * FROM %s", from), scope, &plan);
-	idem_require_deterministic(analyzed->query_list);
+	idem_require_deterministic(analyzed->query_list, analyzed->query_string);
 	*by_unit = uses_params_walker((Node *) analyzed->query_list, NULL);
 	oldcxt = MemoryContextSwitchTo(cxt);
 	names = column_names(analyzed->resultDesc);
@@ -335,7 +335,7 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 
 	sql_begin();
 	analyzed = analyze(source->query, target->scope, &plan);
-	idem_require_deterministic(analyzed->query_list);
+	idem_require_deterministic(analyzed->query_list, analyzed->query_string);
 	oldcxt = MemoryContextSwitchTo(cxt);
 	source->raw = CreateTupleDescCopy(analyzed->resultDesc);
 	MemoryContextSwitchTo(oldcxt);

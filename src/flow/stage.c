@@ -16,15 +16,15 @@
 #include "postgres.h"
 
 #include "base/error.h"
+#include "postgres.h"
+
+#include "base/error.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "flow/stage.h"
-#include "lib/stringinfo.h"
+#include "flow/staged_row.h"
 #include "miscadmin.h"
-#include "utils/builtins.h"
-#include "utils/datum.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/tuplesort.h"
 
@@ -38,6 +38,7 @@ struct Stage
 	int			next_unit;
 	TupleDesc	desc;			/* staged row, and the slice's number if there are slices */
 	RowHasher  *hasher;
+	MemoryContext cxt;			/* of the hasher, which may have grown */
 	MemoryContext row_cxt;		/* reset for each row */
 	Datum	   *scope_values;
 	bool	   *scope_isnull;
@@ -68,8 +69,9 @@ stage_create(Source *source, const Definition *def, List *units)
 	stage->units = units;
 	for (int i = 0; i < natts; i++)
 		types[i] = TupleDescAttr(source->desc, i)->atttypid;
-	stage->hasher = idem_hasher_create(natts, types, CurrentMemoryContext);
-	stage->row_cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import staged row", ALLOCSET_SMALL_SIZES);
+	stage->cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import stage", ALLOCSET_SMALL_SIZES);
+	stage->row_cxt = AllocSetContextCreate(stage->cxt, "idem_import staged row", ALLOCSET_SMALL_SIZES);
+	stage->hasher = idem_hasher_create(natts, types, stage->cxt);
 	stage->scope_values = palloc(sizeof(Datum) * (scope->ncolumns + 1));
 	stage->scope_isnull = palloc(sizeof(bool) * (scope->ncolumns + 1));
 	stage->values = palloc(sizeof(Datum) * (natts + 1));
@@ -105,73 +107,15 @@ get_scope_values(Stage *stage, const Datum *values, const bool *isnull)
 	}
 }
 
-/*
- * Does one of the units own the row?  Several units that were asked for are
- * the values or slices between a first and a last one, without gaps.
- */
-static bool
-in_units(Stage *stage)
-{
-	Scope	   *scope = stage->source->target->scope;
-	Unit	   *first;
-	Unit	   *last;
-
-	for (int i = 0; i < scope->ncolumns; i++)
-	{
-		if (stage->scope_isnull[i])
-			return false;
-	}
-	if (stage->units == NIL || scope->ncolumns == 0)
-		return true;
-
-	first = linitial(stage->units);
-	last = llast(stage->units);
-	if (first == last)
-		return idem_unit_contains(scope, first, stage->scope_values, stage->scope_isnull);
-	if (scope->slice != NULL)
-	{
-		int64		number = idem_scope_slice_number(scope, stage->scope_values[0]);
-
-		return number >= first->slice_number && number <= last->slice_number;
-	}
-	return
-		DatumGetInt32(FunctionCall2Coll(&scope->columns[0].cmp, scope->columns[0].collation,
-										stage->scope_values[0], first->values[0])) >= 0 &&
-		DatumGetInt32(FunctionCall2Coll(&scope->columns[0].cmp, scope->columns[0].collation,
-										stage->scope_values[0], last->values[0])) <= 0;
-}
-
-/* Column values as text: (a, b)=(1, null) */
-static char *
-describe_values(Stage *stage, int n, const int *places, const Datum *values, const bool *isnull)
-{
-	Target	   *target = stage->source->target;
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '(');
-	for (int i = 0; i < n; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(target->columns[places[i]].name));
-	appendStringInfoString(&buf, ")=(");
-	for (int i = 0; i < n; i++)
-	{
-		Oid			output;
-		bool		varlena;
-
-		getTypeOutputInfo(target->columns[places[i]].type, &output, &varlena);
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
-						 isnull[places[i]] ? "null" : OidOutputFunctionCall(output, values[places[i]]));
-	}
-	appendStringInfoChar(&buf, ')');
-	return buf.data;
-}
-
 /* Outside of all units: by the import's policy an error, a reject, or nothing. */
 static bool
 judge_scope(Stage *stage, Datum *values, bool *isnull)
 {
+	Target	   *target = stage->source->target;
+
 	get_scope_values(stage, values, isnull);
-	if (in_units(stage))
+	if (idem_units_contain(target->scope, stage->units,
+						   stage->scope_values, stage->scope_isnull))
 		return true;
 
 	if (stage->def->out_of_scope == OUT_OF_SCOPE_ERROR)
@@ -179,8 +123,8 @@ judge_scope(Stage *stage, Datum *values, bool *isnull)
 				(errcode(ERRCODE_IDEM_OUT_OF_SCOPE),
 				 errmsg("a row of the source is outside the scope of the run"),
 				 errdetail("The row has %s.",
-						   describe_values(stage, stage->source->target->scope->ncolumns,
-										   stage->source->target->scope_columns, values, isnull)),
+						   idem_staged_describe(target, target->scope->ncolumns,
+												stage->source->target->scope_columns, values, isnull)),
 				 errhint("Read only the rows of the unit, or set out_of_scope to \"reject\" or \"ignore\".")));
 
 	if (stage->def->out_of_scope == OUT_OF_SCOPE_REJECT)
@@ -350,108 +294,19 @@ idem_stage_begin(Source *source, const Definition *def, List *units)
 	return stage;
 }
 
-/* The key has a NULL that equals nothing. */
-static bool
-has_null_key(Target *target, const bool *isnull)
-{
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		if (isnull[target->keys[i].column] && !target->keys[i].nulls_equal)
-			return true;
-	}
-	return false;
-}
-
-static bool
-same_key(Stage *stage)
-{
-	Target	   *target = stage->source->target;
-	TupleTableSlot *a = stage->winner;
-	TupleTableSlot *b = stage->head;
-
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		KeyColumn  *key = &target->keys[i];
-		int			c = key->column;
-
-		if (a->tts_isnull[c] || b->tts_isnull[c])
-		{
-			if (a->tts_isnull[c] && b->tts_isnull[c])
-				continue;
-			return false;
-		}
-		if (!DatumGetBool(FunctionCall2Coll(&key->eq, key->collation, a->tts_values[c], b->tts_values[c])))
-			return false;
-	}
-	return true;
-}
-
-/* Do head and winner look the same, in all that is imported and in the delete flag? */
-static bool
-same_image(Stage *stage)
-{
-	int			natts = stage->source->first_order;
-
-	for (int i = 0; i < natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(stage->desc, i);
-
-		if (stage->head->tts_isnull[i] != stage->winner->tts_isnull[i])
-			return false;
-		if (!stage->head->tts_isnull[i] &&
-			!datum_image_eq(stage->head->tts_values[i], stage->winner->tts_values[i], att->attbyval, att->attlen))
-			return false;
-	}
-	return true;
-}
-
-static bool
-same_order(Stage *stage)
-{
-	for (int i = 0; i < stage->source->norder; i++)
-	{
-		OrderColumn *order = &stage->source->order[i];
-		int			c = stage->source->first_order + i;
-
-		if (stage->head->tts_isnull[c] != stage->winner->tts_isnull[c])
-			return false;
-		if (!stage->head->tts_isnull[c] &&
-			!DatumGetBool(FunctionCall2Coll(&order->eq, order->collation,
-											stage->head->tts_values[c], stage->winner->tts_values[c])))
-			return false;
-	}
-	return true;
-}
-
-static void
-refuse_ambiguous(Stage *stage)
-{
-	Target	   *target = stage->source->target;
-	int		   *places = palloc(sizeof(int) * target->nkeys);
-
-	for (int i = 0; i < target->nkeys; i++)
-		places[i] = target->keys[i].column;
-	ereport(ERROR,
-			(errcode(ERRCODE_IDEM_AMBIGUOUS_DUPLICATE),
-			 errmsg("rows of one key differ in the source"),
-			 errdetail("Key %s occurs more than once, with different values%s.",
-					   describe_values(stage, target->nkeys, places, stage->head->tts_values, stage->head->tts_isnull),
-					   stage->source->norder > 0 ? " that order_by does not tell apart" : ""),
-			 errhint("Name the winner with idem_import_alter('%s', order_by => ...), an order that no two such rows share.",
-					 stage->def->name)));
-}
-
 /* Judge the head of the sort, which belongs to the unit, and leave it behind. */
 static void
 judge_head(Stage *stage, StagedUnit *staged)
 {
+	Source	   *source = stage->source;
+	Target	   *target = source->target;
 	TupleTableSlot *head = stage->head;
 	MemoryContext oldcxt = MemoryContextSwitchTo(stage->row_cxt);
 
 	staged->read.rows++;
 	idem_hash_add(&staged->read.checksum, idem_hasher_row(stage->hasher, head->tts_values, head->tts_isnull));
 
-	if (has_null_key(stage->source->target, head->tts_isnull))
+	if (idem_staged_null_key(target, head->tts_isnull))
 	{
 		MemoryContextSwitchTo(oldcxt);
 		if (staged->null_key_rows == NULL)
@@ -459,10 +314,11 @@ judge_head(Stage *stage, StagedUnit *staged)
 		tuplestore_puttupleslot(staged->null_key_rows, head);
 		staged->null_keys++;
 	}
-	else if (staged->winners > 0 && stage->source->target->nkeys > 0 && same_key(stage))
+	else if (staged->winners > 0 && target->nkeys > 0 && idem_staged_same_key(target, stage->winner, head))
 	{
-		if (!same_image(stage) && (stage->source->norder == 0 || same_order(stage)))
-			refuse_ambiguous(stage);
+		if (!idem_staged_same_image(source, head, stage->winner) &&
+			idem_staged_same_order(source, head, stage->winner))
+			idem_staged_refuse_tie(source, stage->def->name, head);
 		staged->collapsed++;
 	}
 	else
@@ -570,5 +426,5 @@ idem_stage_end(Stage *stage)
 		tuplestore_end(stage->store);
 	if (stage->outside_rows != NULL)
 		tuplestore_end(stage->outside_rows);
-	MemoryContextDelete(stage->row_cxt);
+	MemoryContextDelete(stage->cxt);
 }

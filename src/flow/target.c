@@ -17,6 +17,8 @@
 #include "flow/target.h"
 #include "lib/stringinfo.h"
 #include "nodes/value.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -154,6 +156,37 @@ bind_key_column(Target *target, KeyColumn *key, Oid opfamily, Oid opcintype, Oid
 	column->exchanged = false;
 }
 
+/*
+ * Which index is missing; on a partitioned table PostgreSQL makes none that
+ * leaves out a column of the partition key.
+ */
+static void
+refuse_without_index(const Target *target, const Definition *def)
+{
+	TupleDesc	desc = RelationGetDescr(target->rel);
+	Bitmapset  *partition = idem_relation_partition_columns(target->rel);
+	char	   *columns = idem_column_list(def->key, "");
+	char	   *hint = psprintf("Run CREATE UNIQUE INDEX ON %s (%s)%s.", target->name, columns,
+								def->null_match ? " NULLS NOT DISTINCT" : "");
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		char	   *name = NameStr(TupleDescAttr(desc, i)->attname);
+
+		if (bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, partition) &&
+			!list_member(def->key, makeString(name)))
+			hint = psprintf("The key of a partitioned table must have the columns that it is partitioned by; add \"%s\".",
+							name);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
+			 errmsg("there is no unique index on \"%s\" of exactly the key (%s)",
+					RelationGetRelationName(target->rel), columns),
+			 errdetail("It must be unique, valid, immediate and not partial%s.",
+					   def->null_match ? ", and treat NULLs as equal or have none" : ""),
+			 errhint("%s", hint)));
+}
+
 static void
 bind_key(Target *target, const Definition *def)
 {
@@ -163,15 +196,7 @@ bind_key(Target *target, const Definition *def)
 	ListCell   *lc;
 
 	if (!OidIsValid(indexoid) && !unguarded)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("there is no unique index on \"%s\" of exactly the key (%s)",
-						RelationGetRelationName(target->rel), idem_column_list(def->key, "")),
-				 errdetail("It must be unique, valid, immediate and not partial%s.",
-						   def->null_match ? ", and treat NULLs as equal or have none" : ""),
-				 errhint("Run CREATE UNIQUE INDEX ON %s (%s)%s.", target->name,
-						 idem_column_list(def->key, ""),
-						 def->null_match ? " NULLS NOT DISTINCT" : "")));
+		refuse_without_index(target, def);
 
 	target->key_index = indexoid;
 	target->guarded = OidIsValid(indexoid) && !unguarded;
@@ -222,6 +247,16 @@ bind_exchanges(Target *target)
 {
 	Bitmapset  *unique = idem_relation_unique_columns(target->rel, target->key_index);
 	Bitmapset  *partition = NULL;
+	int			member = -1;
+
+	/* a generated column is as unique as the columns that it is made of */
+	while ((member = bms_next_member(unique, member)) >= 0)
+	{
+		AttrNumber	attnum = member + FirstLowInvalidHeapAttributeNumber;
+
+		if (attnum > 0 && TupleDescAttr(RelationGetDescr(target->rel), attnum - 1)->attgenerated != '\0')
+			pull_varattnos(build_column_default(target->rel, attnum), 1, &unique);
+	}
 
 	if (idem_relation_remote(target->rel))
 		partition = idem_relation_partition_columns(target->rel);

@@ -21,13 +21,21 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+/* What a lock stands for, by the number of its subobject: for a unit, any odd one. */
+typedef enum LockSpace
+{
+	LOCK_IMPORT = 0,
+	LOCK_UNIT = 1,
+	LOCK_ALL_UNITS = 2
+} LockSpace;
+
 /*
  * A lock on a name: an object of class idem_import_ledger whose 48 bits of
  * address are a hash.  Two names that meet in one hash only wait for each
  * other needlessly.
  */
 static void
-lock_name(const char *name, int len, bool unit, LOCKMODE mode)
+lock_name(const char *name, int len, LockSpace space, LOCKMODE mode)
 {
 	uint64		hash = hash_bytes_extended((const unsigned char *) name, len, 0);
 	House		house;
@@ -37,15 +45,20 @@ lock_name(const char *name, int len, bool unit, LOCKMODE mode)
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId,
 					   get_relname_relid("idem_import_ledger", house.schema_oid),
 					   (uint32) hash,
-	/* subobject 0 is the import itself */
-					   unit ? (uint16) (hash >> 32) | 1 : 0);
+					   space == LOCK_UNIT ? (uint16) (hash >> 32) | LOCK_UNIT : space);
 	(void) LockAcquire(&tag, mode, false, false);
 }
 
 void
 idem_lock_import(const char *import, LOCKMODE mode)
 {
-	lock_name(import, strlen(import), false, mode);
+	lock_name(import, strlen(import), LOCK_IMPORT, mode);
+}
+
+void
+idem_lock_all_units(const char *import, LOCKMODE mode)
+{
+	lock_name(import, strlen(import), LOCK_ALL_UNITS, mode);
 }
 
 void
@@ -58,7 +71,7 @@ idem_lock_unit(const char *import, const char *unit)
 	appendStringInfoString(&name, import);
 	appendStringInfoChar(&name, '\0');
 	appendStringInfoString(&name, unit);
-	lock_name(name.data, name.len, true, ExclusiveLock);
+	lock_name(name.data, name.len, LOCK_UNIT, ExclusiveLock);
 	pfree(name.data);
 }
 
@@ -182,7 +195,7 @@ idem_ledger_recovered(const RunRecord *run)
 /*
  * A run that asks for approval withdraws an older approval, which was for
  * fewer rows; any other failure leaves it to the next run.  The recorder may
- * come late: what a later run has written stands.
+ * come late: what a later run has written stands, but for the attempts.
  */
 void
 idem_ledger_failed(const RunRecord *run)
@@ -201,24 +214,30 @@ idem_ledger_failed(const RunRecord *run)
 	};
 	ParamListInfo params = sql_params(lengthof(param), param);
 	House		house;
+	uint64		written;
 
 	sql_house_enter(&house);
-	sql_execute(SPI_OK_INSERT,
-				psprintf("INSERT INTO %sidem_import_ledger AS l "
-						 "(import, unit, status, version, attempts, run_id, attempted_at, "
-						 "sqlstate, message, detail, to_remove) "
-						 "VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10) "
-						 "ON CONFLICT (import, unit) DO UPDATE SET "
-						 "status = excluded.status, version = excluded.version, "
-						 "attempts = l.attempts + 1, run_id = excluded.run_id, "
-						 "attempted_at = excluded.attempted_at, sqlstate = excluded.sqlstate, "
-						 "message = excluded.message, detail = excluded.detail, "
-						 "to_remove = coalesce(excluded.to_remove, l.to_remove), "
-						 "approved_by = CASE WHEN excluded.to_remove IS NULL THEN l.approved_by END, "
-						 "approved_at = CASE WHEN excluded.to_remove IS NULL THEN l.approved_at END "
-						 "WHERE l.run_id < excluded.run_id",
-						 house.schema),
-				params);
+	written = sql_execute(SPI_OK_INSERT,
+						  psprintf("INSERT INTO %sidem_import_ledger AS l "
+								   "(import, unit, status, version, attempts, run_id, attempted_at, "
+								   "sqlstate, message, detail, to_remove) "
+								   "VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10) "
+								   "ON CONFLICT (import, unit) DO UPDATE SET "
+								   "status = excluded.status, version = excluded.version, "
+								   "attempts = l.attempts + 1, run_id = excluded.run_id, "
+								   "attempted_at = excluded.attempted_at, sqlstate = excluded.sqlstate, "
+								   "message = excluded.message, detail = excluded.detail, "
+								   "to_remove = coalesce(excluded.to_remove, l.to_remove), "
+								   "approved_by = CASE WHEN excluded.to_remove IS NULL THEN l.approved_by END, "
+								   "approved_at = CASE WHEN excluded.to_remove IS NULL THEN l.approved_at END "
+								   "WHERE l.run_id < excluded.run_id",
+								   house.schema),
+						  params);
+	if (written == 0)
+		sql_execute(SPI_OK_UPDATE,
+					psprintf("UPDATE %sidem_import_ledger SET attempts = attempts + 1 "
+							 "WHERE import = $1 AND unit = $2", house.schema),
+					sql_params(2, param));
 	sql_house_leave(&house);
 }
 

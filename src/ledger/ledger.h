@@ -38,9 +38,11 @@ typedef struct Receipt
  * their own: pg_locks shows them as objects of class idem_import_ledger.
  *
  * A run shares its import's lock, and owns its unit's; declaring, altering
- * and dropping own the import's.
+ * and dropping own the import's.  A run shares the lock of all units, too,
+ * unless it has so many that it owns this one instead of each of theirs.
  */
 extern void idem_lock_import(const char *import, LOCKMODE mode);
+extern void idem_lock_all_units(const char *import, LOCKMODE mode);
 extern void idem_lock_unit(const char *import, const char *unit);
 
 /*

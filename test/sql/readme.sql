@@ -43,8 +43,8 @@ DELETE FROM invoices WHERE id = 1;
 SELECT status, inserted, updated, unchanged, collapsed FROM idem_import_run('invoices');
 
 -- the proof
+SELECT target_rows, target_checksum FROM idem_import_ledger WHERE import = 'invoices';
 SELECT count(*), idem_import_checksum(idem_import_hash(i)) FROM invoices i;
-SELECT unit, status, source_rows, target_rows, target_checksum FROM idem_import_ledger WHERE import = 'invoices';
 
 --
 -- Every argument that is not supported is refused
@@ -129,7 +129,7 @@ SELECT idem_import_create('members', source => 'members_stage', target => 'membe
 SELECT status, inserted FROM idem_import_run('members');
 
 DELETE FROM members_stage WHERE id > 30;
-SELECT status, removed, note FROM idem_import_plan('members');
+SELECT status, removed, note LIKE '%would stop with II001: it removes 70 of 100 rows' AS stops FROM idem_import_plan('members');
 SELECT status FROM idem_import_run('members');
 SELECT recorded('members', 'awaiting_approval');
 SELECT status, to_remove FROM idem_import_ledger WHERE import = 'members';
@@ -286,6 +286,11 @@ DROP TABLE page;
 -- prove, and II007
 --
 SELECT idempotent, unit, first_changes, second_changes FROM idem_import_prove('products');
+SELECT idem_import_create('dearer', source => 'SELECT sku, name, price * 2 AS price FROM products',
+	target => 'products', key => ARRAY['sku']);
+\set VERBOSITY sqlstate
+SELECT idem_import_prove('dearer');		-- II007
+\set VERBOSITY default
 CREATE FUNCTION mark() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.name := NEW.name || '!'; RETURN NEW; END$$;
 CREATE TRIGGER mark BEFORE INSERT OR UPDATE ON products FOR EACH ROW EXECUTE FUNCTION mark();
 UPDATE products_stage SET name = 'Lounge chair' WHERE sku = 'A-2';

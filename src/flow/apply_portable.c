@@ -263,6 +263,17 @@ refuse_unseen_key(const ErrorData *error)
 			 errhint("The transaction might succeed if retried.")));
 }
 
+/* What would be lost if rows were deleted and inserted anew, if anything. */
+static const char *
+exchange_obstacle(const Target *target)
+{
+	if (idem_relation_delete_cascades(target->rel))
+		return "A foreign key refers to the table with more than ON DELETE NO ACTION.";
+	if (target->rel->rd_rel->relkind == RELKIND_RELATION && idem_relation_unguarded(target->rel))
+		return "Rows of the table's children would become its own.";
+	return NULL;
+}
+
 /*
  * Rows of the UPDATE exchange unique values: take those rows out and put them
  * in again, then update the rest.
@@ -270,6 +281,7 @@ refuse_unseen_key(const ErrorData *error)
 static void
 exchange(const Target *target, Step *update, bool unique)
 {
+	const char *obstacle = exchange_obstacle(target);
 	Step		step = *update;
 
 	step.query = exchange_query(target, unique);
@@ -278,15 +290,15 @@ exchange(const Target *target, Step *update, bool unique)
 	step.exchanged = 0;
 	if (step.query == NULL)
 		ReThrowError(update->error);
-	if (idem_relation_delete_cascades(target->rel))
+	if (obstacle != NULL)
 	{
 		if (update->error == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot change a column of \"%s\" that can only be changed by deleting the row",
 							RelationGetRelationName(target->rel)),
-					 errdetail("A foreign key refers to the table with more than ON DELETE NO ACTION.")));
-		update->error->hint = pstrdup("Rows exchange unique values. They cannot be deleted and inserted anew while a foreign key refers to the table with more than ON DELETE NO ACTION.");
+					 errdetail("%s", obstacle)));
+		update->error->hint = psprintf("Rows exchange unique values, but cannot be deleted and inserted anew: %s", obstacle);
 		ReThrowError(update->error);
 	}
 

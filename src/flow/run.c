@@ -26,41 +26,15 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "base/error.h"
-#include "base/relation.h"
-#include "base/sql.h"
-#include "flow/apply.h"
-#include "flow/aside.h"
-#include "flow/fingerprint.h"
 #include "flow/pin.h"
-#include "flow/run.h"
-#include "flow/stage.h"
+#include "flow/run_unit.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#define ENGINE "portable"
-
 #define MAX_UNIT_LOCKS	1000
-
-typedef struct Run
-{
-	const RunRequest *request;
-	RunTrace   *trace;
-	RunRecord  *record;			/* of the unit at hand: trace->current */
-	Definition *def;
-	Target	   *target;
-	Source	   *source;
-	Oid			who;
-	MemoryContext cxt;			/* for as long as the run goes on */
-	List	   *done;			/* names of finished units, of String */
-	bool		reread;			/* the source has been read more than once */
-} Run;
 
 static void
 run_context(void *arg)
@@ -68,321 +42,6 @@ run_context(void *arg)
 	Run		   *run = arg;
 
 	errcontext("import \"%s\", unit \"%s\", batch 1", run->def->name, run->record->unit);
-}
-
-/* Start the record of a unit; unit NULL: rows that none owns. */
-static void
-begin_unit(Run *run, const Unit *unit, const char *name)
-{
-	MemoryContext oldcxt = MemoryContextSwitchTo(run->trace->cxt);
-	RunRecord  *record = run->record;
-	char	   *lower = NULL;
-	char	   *upper = NULL;
-
-	memset(record, 0, sizeof(RunRecord));
-	record->unit = pstrdup(name);
-	record->import = pstrdup(run->def->name);
-	record->version = run->def->version;
-	record->started_at = GetCurrentTimestamp();
-	record->who = run->who;
-	record->status = "failed";
-	if (unit != NULL)
-		idem_unit_bounds(run->target->scope, unit, &lower, &upper);
-	record->lower = lower;
-	record->upper = upper;
-	tuplestore_clear(run->trace->rejects);
-	MemoryContextSwitchTo(oldcxt);
-}
-
-static void
-add_note(Run *run, const char *note)
-{
-	if (run->record->note != NULL)
-		note = psprintf("%s; %s", run->record->note, note);
-	run->record->note = MemoryContextStrdup(run->trace->cxt, note);
-}
-
-/* Write down what came of the unit, and hand out its record. */
-static void
-finish_unit(Run *run)
-{
-	MemoryContext oldcxt = MemoryContextSwitchTo(run->trace->cxt);
-	RunRecord  *record = run->record;
-	RunRecord  *result;
-
-	record->elapsed = GetCurrentTimestamp() - record->started_at;
-	if (!run->request->plan)
-		idem_history_insert(record);
-	result = palloc(sizeof(RunRecord));
-	*result = *record;
-	run->trace->results = lappend(run->trace->results, result);
-	MemoryContextSwitchTo(run->cxt);
-	run->done = lappend(run->done, makeString(pstrdup(record->unit)));
-	MemoryContextSwitchTo(oldcxt);
-}
-
-/* What the unit's target rows are after the run. */
-static void
-set_checksum(Run *run, const Fingerprint *target)
-{
-	run->record->has_checksum = true;
-	run->record->checksum = target->checksum;
-}
-
-/*
- * A receipt is believed only after source and target have been looked at.
- * The counts are those that judging the same rows again would give.
- */
-static bool
-skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fingerprint *read)
-{
-	RunRecord  *record = run->record;
-	Fingerprint target;
-
-	if (run->request->force || receipt->version != run->def->version ||
-		!idem_fingerprint_equal(&receipt->source, read))
-		return false;
-	target = idem_fingerprint_target(run->target, unit, true);
-	if (!idem_fingerprint_equal(&receipt->target, &target))
-		return false;
-
-	record->status = "skipped";
-	record->method = run->target->nkeys > 0 && run->def->method != METHOD_REPLACE ? "diff" : "replace";
-	record->engine = ENGINE;
-	record->tally.stale = receipt->stale;
-	record->tally.collapsed = receipt->collapsed;
-	record->tally.rejected = receipt->rejected;
-	record->tally.unchanged = read->rows - receipt->stale - receipt->collapsed - receipt->rejected;
-	set_checksum(run, &target);
-	add_note(run, "source and target are as the last run left them");
-	if (!run->request->plan)
-	{
-		record->run_id = idem_history_next_run_id();
-		if (receipt->failed_since)
-			idem_ledger_recovered(record);
-	}
-	finish_unit(run);
-	return true;
-}
-
-/* Too many rejects fail the run, but are kept: the recorder gets them. */
-static void
-set_aside(Run *run, Stage *stage, const StagedUnit *staged)
-{
-	int64		limit = run->def->reject_limit;
-	int64		rejected = staged->null_keys + staged->outside;
-
-	run->record->tally.collapsed = staged->collapsed;
-	run->record->tally.rejected = rejected;
-	if (rejected == 0)
-		return;
-
-	if (run->request->plan)
-	{
-		if (limit != NO_LIMIT && rejected > limit)
-			add_note(run, psprintf("would stop with II004: " INT64_FORMAT " rejects", rejected));
-		return;
-	}
-	idem_set_aside(run->target, idem_stage_desc(stage), staged, run->trace->rejects);
-	if (limit != NO_LIMIT && rejected > limit)
-		ereport(ERROR,
-				(errcode(ERRCODE_IDEM_TOO_MANY_REJECTS),
-				 errmsg("too many rejects: " INT64_FORMAT " of " INT64_FORMAT " rows", rejected, staged->read.rows),
-				 errdetail("The import allows " INT64_FORMAT ".", limit),
-				 errhint("Look at idem_import_reject, mend the source, or raise reject_limit.")));
-}
-
-/*
- * Stop a run that would remove more of the unit than the import allows.  For
- * a plan, say so.
- */
-static void
-guard_removal(Run *run, const Receipt *receipt, int64 total, int64 removed)
-{
-	double		limit = run->def->delete_limit;
-
-	if (limit == NO_LIMIT || removed <= 10 || removed <= limit * total || removed <= receipt->approved)
-		return;
-
-	run->record->to_remove = removed;
-	if (run->request->plan)
-	{
-		add_note(run, psprintf("would stop with II001: it removes " INT64_FORMAT " of " INT64_FORMAT " rows",
-							   removed, total));
-		return;
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_IDEM_APPROVAL_REQUIRED),
-			 errmsg("removing " INT64_FORMAT " of " INT64_FORMAT " rows needs approval", removed, total),
-			 errdetail("The import removes at most %g of a unit's rows unapproved.", limit),
-			 errhint("If that is right, run SELECT idem_import_approve(%s, %s) and then the import again.",
-					 quote_literal_cstr(run->def->name), quote_literal_cstr(run->record->unit))));
-}
-
-static bool
-removes_missing(const Definition *def)
-{
-	return def->mode == MODE_OVERWRITE || def->delete_missing;
-}
-
-static void
-note_swallowed(Run *run, int64 swallowed)
-{
-	if (swallowed > 0)
-		add_note(run, psprintf("triggers, rules or row security of the target swallowed " INT64_FORMAT " rows",
-							   swallowed));
-}
-
-/* Rows have keys: compare, and write only what differs. */
-static void
-run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
-{
-	Tally		tally = run->record->tally;
-	Diff	   *diff = idem_diff_create(run->target, run->def);
-	TupleDesc	desc = idem_stage_desc(stage);
-	Removal		removal = {desc, staged->rows, staged->winners};
-	int64		total = 0;
-	int64		missing = 0;
-
-	add_note(run, "rows have a key: only what differs is written");
-	idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
-	if (removes_missing(run->def))
-		idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
-	guard_removal(run, receipt, total, missing);
-
-	if (run->request->plan)
-	{
-		tally.inserted = diff->fresh;
-		tally.updated = diff->changed;
-		tally.deleted = diff->gone;
-		tally.stale = diff->stale;
-		tally.removed = missing;
-		idem_diff_free(diff);
-	}
-	else
-	{
-		int64		swallowed = idem_apply_diff(run->target, run->def, staged->unit, diff,
-												missing > 0 ? &removal : NULL, &tally);
-
-		/* rows that went may have taken others with them, by a foreign key to the table itself */
-		if (tally.removed + tally.deleted > 0 && idem_relation_delete_cascades(run->target->rel))
-		{
-			tally.stale = 0;
-			diff = idem_diff_create(run->target, run->def);
-			idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
-			swallowed = idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, &tally);
-		}
-		guard_removal(run, receipt, total, tally.removed);
-		note_swallowed(run, swallowed);
-	}
-	tally.unchanged = staged->winners - tally.inserted - tally.updated - tally.deleted - tally.stale;
-	run->record->tally = tally;
-}
-
-/*
- * The unit is deleted and inserted anew.  With a key, rows are counted as what
- * became of them all the same, and nothing is done if nothing differs.
- */
-static void
-run_replace(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
-{
-	Tally		tally = run->record->tally;
-	Tally		replaced = {0};
-	TupleDesc	desc = idem_stage_desc(stage);
-	Diff	   *diff;
-	int64		total;
-	int64		missing;
-
-	idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
-	if (run->target->nkeys == 0)
-	{
-		add_note(run, "rows have no key: the unit is deleted and inserted anew");
-		guard_removal(run, receipt, total, total - staged->winners);
-		tally.inserted = staged->winners;
-		tally.removed = total;
-	}
-	else
-	{
-		add_note(run, "method => 'replace': where a row differs, the unit is deleted and inserted anew");
-		guard_removal(run, receipt, total, missing);
-		diff = idem_diff_create(run->target, run->def);
-		idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
-		tally.inserted = diff->fresh;
-		tally.updated = diff->changed;
-		tally.deleted = diff->gone;
-		tally.removed = missing;
-		idem_diff_free(diff);
-	}
-
-	if (!run->request->plan &&
-		tally.inserted + tally.updated + tally.deleted + tally.removed > 0)
-	{
-		if (total > 0 && idem_relation_delete_cascades(run->target->rel))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot delete the rows of \"%s\" and insert them anew",
-							RelationGetRelationName(run->target->rel)),
-					 errdetail("A foreign key refers to the table with more than ON DELETE NO ACTION."),
-					 errhint("Give the import a key, and method \"diff\".")));
-		idem_apply_replace(run->target, staged->unit, desc, staged->rows, staged->winners, &replaced);
-	}
-	if (run->target->nkeys == 0 && !run->request->plan)
-		tally.removed = replaced.removed;
-	tally.unchanged = staged->winners - tally.inserted - tally.updated - tally.deleted;
-	run->record->tally = tally;
-}
-
-/* Without keys, a unit that sums up to the same rows is the same. */
-static bool
-same_rows(Run *run, const StagedUnit *staged)
-{
-	Fingerprint target;
-
-	if (run->target->nkeys > 0 || run->request->force || staged->outside > 0)
-		return false;
-	target = idem_fingerprint_target(run->target, staged->unit, true);
-	if (!idem_fingerprint_equal(&staged->read, &target))
-		return false;
-	add_note(run, "source and target hold the same rows");
-	run->record->tally.unchanged = staged->winners;
-	return true;
-}
-
-/* Staged rows, their unit locked: judge and apply them. */
-static void
-run_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *receipt)
-{
-	RunRecord  *record = run->record;
-	Tally	   *tally = &record->tally;
-	bool		replace = run->target->nkeys == 0 || run->def->method == METHOD_REPLACE;
-
-	if (!run->request->plan)
-		record->run_id = idem_history_next_run_id();
-	set_aside(run, stage, staged);
-
-	record->method = replace ? "replace" : "diff";
-	record->engine = ENGINE;
-	if (staged->unit == NULL)
-		add_note(run, "rows that belong to no unit");
-	else if (!replace)
-		run_diff(run, stage, staged, receipt);
-	else if (!same_rows(run, staged))
-		run_replace(run, stage, staged, receipt);
-	record->status = tally->inserted + tally->updated + tally->deleted + tally->removed > 0 ?
-		"applied" : "skipped";
-
-	if (!run->request->plan)
-	{
-		if (staged->unit != NULL)
-		{
-			Fingerprint target = idem_fingerprint_target(run->target, staged->unit, true);
-
-			set_checksum(run, &target);
-			idem_ledger_applied(record, &staged->read, &target);
-		}
-		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects, true);
-	}
-	finish_unit(run);
 }
 
 /*
@@ -414,13 +73,13 @@ read_source(Run *run, List *units)
 	/* with a receipt, the source may well be the same: then it need not be kept */
 	if (only != NULL)
 	{
-		begin_unit(run, only, only->name);
+		idem_run_begin_unit(run, only, only->name);
 		idem_ledger_receipt(run->def->name, only->name, true, &receipt);
 		if (receipt.version == run->def->version && !run->request->force)
 		{
 			Fingerprint read = idem_stage_fingerprint(run->source, run->def, only);
 
-			if (skip_unit(run, only, &receipt, &read))
+			if (idem_run_skip_unit(run, only, &receipt, &read))
 				return true;
 		}
 	}
@@ -435,15 +94,15 @@ read_source(Run *run, List *units)
 		if (!run->reread || !list_member(run->done, makeString(pstrdup(name))))
 		{
 			if (only == NULL)
-				begin_unit(run, staged.unit, name);
+				idem_run_begin_unit(run, staged.unit, name);
 			if (units == NIL && !run->request->plan)
 				current = lock_found_unit(run, name);
 			if (current)
 			{
 				oldcxt = MemoryContextSwitchTo(unit_cxt);
 				idem_ledger_receipt(run->def->name, name, true, &receipt);
-				if (only != NULL || !skip_unit(run, staged.unit, &receipt, &staged.read))
-					run_unit(run, stage, &staged, &receipt);
+				if (only != NULL || !idem_run_skip_unit(run, staged.unit, &receipt, &staged.read))
+					idem_run_apply_unit(run, stage, &staged, &receipt);
 				MemoryContextSwitchTo(oldcxt);
 			}
 		}
@@ -523,9 +182,9 @@ parse_scope(Run *run)
 	run->record->import = NULL;
 	units = idem_scope_units(run->target->scope, text);
 	if (list_length(units) == 1)
-		begin_unit(run, linitial(units), ((Unit *) linitial(units))->name);
+		idem_run_begin_unit(run, linitial(units), ((Unit *) linitial(units))->name);
 	else
-		begin_unit(run, NULL, text != NULL ? text : IDEM_WHOLE_TABLE);
+		idem_run_begin_unit(run, NULL, text != NULL ? text : IDEM_WHOLE_TABLE);
 	return units;
 }
 
@@ -586,7 +245,7 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	run.cxt = run_cxt;
 	run.record = trace->current;
 	run.who = GetUserId();
-	begin_unit(&run, NULL, IDEM_WHOLE_TABLE);
+	idem_run_begin_unit(&run, NULL, IDEM_WHOLE_TABLE);
 
 	callback.callback = run_context;
 	callback.arg = &run;

@@ -108,6 +108,18 @@ idem_argument_bool(FunctionCallInfo fcinfo, int n, const char *argument)
 	return PG_GETARG_BOOL(n);
 }
 
+Oid
+idem_argument_relation(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (PG_ARGISNULL(n))
+		return InvalidOid;
+	if (!OidIsValid(PG_GETARG_OID(n)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("argument \"%s\" names no relation", argument)));
+	return PG_GETARG_OID(n);
+}
+
 void
 idem_argument_refuse(FunctionCallInfo fcinfo, int n, const char *argument)
 {

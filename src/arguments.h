@@ -20,6 +20,9 @@ extern char *idem_argument_name(FunctionCallInfo fcinfo, int n, const char *argu
 /* A boolean that may not be NULL; 22004. */
 extern bool idem_argument_bool(FunctionCallInfo fcinfo, int n, const char *argument);
 
+/* A relation, InvalidOid for NULL; 42P01 for '-'. */
+extern Oid	idem_argument_relation(FunctionCallInfo fcinfo, int n, const char *argument);
+
 /* 0A000 naming the argument, unless it is NULL. */
 extern void idem_argument_refuse(FunctionCallInfo fcinfo, int n, const char *argument);
 

@@ -184,7 +184,7 @@ idem_import_run(PG_FUNCTION_ARGS)
 	run.request.import = idem_argument_name(fcinfo, 0, "import");
 	run.request.scope = idem_argument_text(fcinfo, 1);
 	run.request.force = idem_argument_bool(fcinfo, 2, "force");
-	run.request.source = PG_ARGISNULL(3) ? InvalidOid : PG_GETARG_OID(3);
+	run.request.source = idem_argument_relation(fcinfo, 3, "source");
 	idem_argument_refuse(fcinfo, 4, "input");
 	idem_argument_refuse(fcinfo, 5, "input_hash");
 	PreventCommandIfReadOnly("idem_import_run()");
@@ -216,7 +216,7 @@ idem_import_plan(PG_FUNCTION_ARGS)
 
 	request.import = idem_argument_name(fcinfo, 0, "import");
 	request.scope = idem_argument_text(fcinfo, 1);
-	request.source = PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2);
+	request.source = idem_argument_relation(fcinfo, 2, "source");
 	request.plan = true;
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -279,7 +279,7 @@ idem_import_approve(PG_FUNCTION_ARGS)
 	char	   *unit = idem_argument_name(fcinfo, 1, "unit");
 
 	PreventCommandIfReadOnly("idem_import_approve()");
-	(void) idem_definition_get(import);
+	unit = idem_run_unit_name(idem_definition_get(import), unit);
 	if (!idem_ledger_approve(import, unit, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

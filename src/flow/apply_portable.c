@@ -229,7 +229,8 @@ try_step(Step *step)
 	CurrentResourceOwner = oldowner;
 
 	if (step->pending && !is_uniqueness_violation(step->error) &&
-		step->error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION)
+		step->error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION &&
+		step->error->sqlerrcode != ERRCODE_RESTRICT_VIOLATION)
 		ReThrowError(step->error);
 }
 
@@ -240,7 +241,7 @@ is_key_violation(const Target *target, const ErrorData *error)
 	Oid			schema;
 	Oid			index;
 
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || target->nkeys == 0)
 		return false;
 	if (!OidIsValid(target->key_index) || error->schema_name == NULL || error->constraint_name == NULL)
 		return true;
@@ -380,18 +381,49 @@ make_step(int code, char *query, ParamListInfo params, TupleDesc desc, Tuplestor
 	return step;
 }
 
+/*
+ * A step wrote fewer rows than it was given: find out what has become of them.
+ *
+ * Where triggers, rules or policies may swallow rows, they may as well change
+ * those that they let through, so that these look as if they had not been
+ * written.  There the rows that were not written count as swallowed, but for
+ * those that another session has deleted before they were updated.
+ */
+static int64
+judge_again(const Target *target, const Definition *def, const Unit *unit,
+			const Step *step, bool is_update, Diff *next)
+{
+	int64		swallowed = step->nrows - step->written;
+	Diff	   *again;
+
+	if (step->pending || !target->may_swallow)
+	{
+		idem_diff_rows(target, def, unit, step->desc, step->rows, step->nrows, next);
+		return 0;
+	}
+	if (is_update)
+	{
+		again = idem_diff_create(target, def);
+		idem_diff_rows(target, def, unit, step->desc, step->rows, step->nrows, again);
+		swallowed -= again->fresh;
+		idem_diff_take_fresh(next, again);
+		idem_diff_free(again);
+	}
+	return swallowed;
+}
+
 int64
 idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, Diff *diff,
 				const Removal *removal, Tally *tally)
 {
 	ParamListInfo params = idem_unit_params(target->scope, unit);
 	Step		steps[NUM_STEPS];
-	int64		left = 0;
+	int64		swallowed = 0;
+	int64		left;
 
 	for (int round = 0;; round++)
 	{
 		Diff	   *next = idem_diff_create(target, def);
-		bool		written = false;
 
 		CHECK_FOR_INTERRUPTS();
 		if (round == MAX_ROUNDS)
@@ -420,15 +452,14 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
 
 		for (int i = STEP_DELETE; i < NUM_STEPS; i++)
 		{
-			written |= steps[i].written > 0;
 			if (steps[i].written < steps[i].nrows)
-				idem_diff_rows(target, def, unit, steps[i].desc, steps[i].rows, steps[i].nrows, next);
+				swallowed += judge_again(target, def, unit, &steps[i], i == STEP_UPDATE, next);
 		}
 
 		idem_diff_free(diff);
 		diff = next;
 		left = diff->fresh + diff->changed + diff->gone;
-		if (left == 0 || (!written && target->may_swallow && round > 0))
+		if (left == 0)
 			break;
 		if (round > MAX_ROUNDS)
 		{
@@ -443,7 +474,7 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
 	}
 	tally->stale += diff->stale;
 	idem_diff_free(diff);
-	return left;
+	return swallowed;
 }
 
 /*

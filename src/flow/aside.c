@@ -58,7 +58,7 @@ null_column(const Target *target)
 }
 
 /*
- * SELECT pg_catalog.to_jsonb(r), pg_catalog.to_jsonb(k), '23502', message, column, NULL::text
+ * SELECT pg_catalog.to_jsonb(r.*), pg_catalog.to_jsonb(k.*), '23502', message, column, NULL::text
  * FROM idem_import_bad s, LATERAL (SELECT s.c1 AS "a", ...) r, LATERAL (SELECT s.c1 AS "a") k
  */
 static void
@@ -74,9 +74,9 @@ append_rejects(const Target *target, TupleDesc desc, Tuplestorestate *rows, int6
 
 	sql_begin();
 	key = key_select(target);
-	query = psprintf("SELECT pg_catalog.to_jsonb(r), %s, %s::pg_catalog.text, %s, %s, NULL::pg_catalog.text "
+	query = psprintf("SELECT pg_catalog.to_jsonb(r.*), %s, %s::pg_catalog.text, %s, %s, NULL::pg_catalog.text "
 					 "FROM " BAD_ROWS " s, LATERAL (%s) r%s%s%s",
-					 key != NULL ? "pg_catalog.to_jsonb(k)" : "NULL::pg_catalog.jsonb",
+					 key != NULL ? "pg_catalog.to_jsonb(k.*)" : "NULL::pg_catalog.jsonb",
 					 quote_literal_cstr(sqlstate), message, column, row_select(target),
 					 key != NULL ? ", LATERAL (" : "", key != NULL ? key : "", key != NULL ? ") k" : "");
 	receiver = CreateTuplestoreDestReceiver();

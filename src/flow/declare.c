@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "access/sysattr.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "catalog/dependency.h"
@@ -19,7 +18,6 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "flow/declare.h"
-#include "flow/determinism.h"
 #include "flow/pin.h"
 #include "flow/source.h"
 #include "lib/stringinfo.h"
@@ -171,8 +169,7 @@ resolve(Definition *def)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("cannot import into \"%s\"", RelationGetRelationName(target)),
 				 errdetail("It is one of idem_import's own tables.")));
-	if (def->source_table == def->target)
-		refuse("source and target are the same table", NULL);
+	idem_target_require_kind(target);
 
 	scope = idem_scope_open(RelationGetDescr(target), def->scope, def->slice);
 	source = idem_source_columns(def, InvalidOid, scope);
@@ -193,31 +190,27 @@ require_privileges(const Definition *def, const Target *target, const Source *so
 	char	   *columns = idem_target_columns(target);
 	char	   *overriding = target->overriding ? " OVERRIDING SYSTEM VALUE" : "";
 	ParamListInfo params = idem_unit_params(target->scope, NULL);
+	StringInfoData set;
 
+	initStringInfo(&set);
 	sql_begin();
 	sql_execute(SPI_OK_UTILITY, psprintf("EXPLAIN %s", source->query), params);
 	sql_execute(SPI_OK_UTILITY, psprintf("EXPLAIN INSERT INTO %s (%s)%s SELECT %s FROM %s t",
 										 target->name, columns, overriding, columns, target->name), NULL);
-	for (int i = 0; def->mode == MODE_MERGE && i < target->ncolumns; i++)
+	if (def->mode != MODE_INSERT_ONLY && def->method != METHOD_REPLACE)
 	{
-		if (target->columns[i].updated && !target->columns[i].exchanged)
-			sql_execute(SPI_OK_UTILITY, psprintf("EXPLAIN UPDATE %1$s t SET %2$s = t.%2$s", target->name,
-												 quote_identifier(target->columns[i].name)), NULL);
+		for (int i = 0; i < target->ncolumns; i++)
+		{
+			if (target->nkeys > 0 && target->columns[i].updated && !target->columns[i].exchanged)
+				appendStringInfo(&set, "%1$s%2$s = t.%2$s", set.len > 0 ? ", " : "",
+								 quote_identifier(target->columns[i].name));
+		}
+		if (set.len > 0)
+			sql_execute(SPI_OK_UTILITY, psprintf("EXPLAIN UPDATE %s t SET %s", target->name, set.data), NULL);
 	}
 	if (def->mode == MODE_OVERWRITE || def->delete_missing || def->delete_flag != NULL)
 		sql_execute(SPI_OK_UTILITY, psprintf("EXPLAIN DELETE FROM %s", target->name), NULL);
 	sql_end();
-}
-
-static void
-require_deterministic_defaults(const Target *target)
-{
-	Bitmapset  *imported = NULL;
-
-	for (int i = 0; i < target->ncolumns; i++)
-		imported = bms_add_member(imported,
-								  target->columns[i].attnum - FirstLowInvalidHeapAttributeNumber);
-	idem_require_deterministic_defaults(target->rel, imported);
 }
 
 void
@@ -253,10 +246,12 @@ idem_declare(Definition *def, bool resolve_anew)
 						def->delete_flag, "delete_flag")));
 
 	target = idem_target_open(def);
+	if (def->method == METHOD_REPLACE && target->nkeys > 0 && def->scope != NIL && !target->scope_in_key)
+		refuse("method \"replace\" needs the scope columns in the key", "Otherwise a row may come from another unit; method \"diff\" moves it.");
 	source = idem_source_open(def, target, InvalidOid);
 	require_privileges(def, target, source);
 	if (def->mode == MODE_OVERWRITE)
-		require_deterministic_defaults(target);
+		idem_target_require_deterministic(target);
 	idem_target_close(target);
 	idem_unpin(&pin);
 }

@@ -66,6 +66,17 @@ idem_diff_free(Diff *diff)
 	pfree(diff);
 }
 
+void
+idem_diff_take_fresh(Diff *diff, Diff *from)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(from->desc, &TTSOpsMinimalTuple);
+
+	while (tuplestore_gettupleslot(from->fresh_rows, true, false, slot))
+		tuplestore_puttupleslot(diff->fresh_rows, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	diff->fresh += from->fresh;
+}
+
 /* Sorts the rows that come out of the join by their verdict, the last column. */
 typedef struct VerdictReceiver
 {

@@ -26,9 +26,12 @@ typedef struct Diff
 extern Diff *idem_diff_create(const Target *target, const Definition *def);
 extern void idem_diff_free(Diff *diff);
 
+/* Add the fresh rows of one diff to another. */
+extern void idem_diff_take_fresh(Diff *diff, Diff *from);
+
 /*
- * Judge a unit's staged rows (at most one a key) against the target as of now, and add
- * the verdicts to a diff.
+ * Judge a unit's staged rows (at most one a key) against the target as of
+ * now, and add the verdicts to a diff.
  */
 extern void idem_diff_rows(const Target *target, const Definition *def, const Unit *unit,
 						   TupleDesc desc, Tuplestorestate *rows, int64 nrows, Diff *diff);

@@ -43,19 +43,31 @@ changes(const RunRecord *run)
  * key its rows are replaced each time; what they hold must be the same.
  */
 static Proof *
-compare(const RunRecord *first, const RunRecord *second)
+compare(const RunRecord *first, const RunRecord *second, bool keyed)
 {
 	Proof	   *proof = palloc(sizeof(Proof));
-	bool		replaced = strcmp(second->method, "replace") == 0;
 
 	proof->unit = first->unit;
 	proof->first_changes = changes(first);
 	proof->second_changes = changes(second);
 	proof->first_checksum = first->checksum;
 	proof->second_checksum = second->checksum;
-	proof->idempotent = (replaced || proof->second_changes == 0) &&
+	proof->idempotent = (!keyed || proof->second_changes == 0) &&
 		idem_hash_equal(first->checksum, second->checksum);
 	return proof;
+}
+
+/* The runs read one after the other: another session may have changed the source. */
+static void
+require_same_unit(const RunRequest *request, const RunRecord *first, const RunRecord *second)
+{
+	if (strcmp(first->unit, second->unit) != 0 ||
+		idem_tally_attempted(&first->tally) != idem_tally_attempted(&second->tally))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not prove import \"%s\" idempotent", request->import),
+				 errdetail("Its source has changed between the two runs."),
+				 errhint("Try again, or in a transaction of isolation level REPEATABLE READ.")));
 }
 
 List *
@@ -63,7 +75,9 @@ idem_prove(const RunRequest *request)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
 	RunRequest	forced = *request;
+	bool		keyed = idem_definition_get(request->import)->key != NIL;
 	List	   *proofs = NIL;
 	List	   *volatile first = NIL;
 	List	   *volatile second = NIL;
@@ -78,17 +92,24 @@ idem_prove(const RunRequest *request)
 		first = run_once(&forced);
 		second = run_once(&forced);
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
-		/* all the same whether the runs succeeded */
-		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(cxt);
-		CurrentResourceOwner = owner;
+		error = CopyErrorData();
+		FlushErrorState();
 	}
 	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	if (error != NULL)
+		ReThrowError(error);
 
 	forboth(lc1, first, lc2, second)
-		proofs = lappend(proofs, compare(lfirst(lc1), lfirst(lc2)));
+	{
+		require_same_unit(request, lfirst(lc1), lfirst(lc2));
+		proofs = lappend(proofs, compare(lfirst(lc1), lfirst(lc2), keyed));
+	}
 
 	foreach(lc1, proofs)
 	{

@@ -26,11 +26,13 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "flow/pin.h"
 #include "flow/run_unit.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -198,9 +200,20 @@ run_import(Run *run)
 
 	run->target = idem_target_open(run->def);
 
+	if (run->def->mode == MODE_OVERWRITE)
+		idem_target_require_deterministic(run->target);
+
 	/* where no index guards the key, other writers must not */
 	if (!request->plan && run->target->nkeys > 0 && !run->target->guarded)
+	{
+		/* a snapshot from before the lock would not see what others wrote until then */
+		if (IsolationUsesXactSnapshot())
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("import \"%s\" can only run at isolation level READ COMMITTED", run->def->name),
+					 errdetail("No unique index guards the key of its target.")));
 		idem_target_lock(run->target, ShareRowExclusiveLock);
+	}
 
 	units = parse_scope(run);
 	label = pstrdup(run->record->unit);
@@ -209,7 +222,8 @@ run_import(Run *run)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the source of import \"%s\" has parameters and needs a scope", run->def->name),
-				 errhint("Give the unit, as in idem_import_run('%s', '2026-06-09').", run->def->name)));
+				 errhint("Give the unit, as in idem_import_run(%s, '2026-06-09').",
+						 quote_literal_cstr(run->def->name))));
 
 	if (!request->plan)
 		lock_units(run, units);
@@ -259,4 +273,22 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(oldcxt);
 	MemoryContextDelete(run_cxt);
+}
+
+char *
+idem_run_unit_name(const Definition *def, char *text)
+{
+	Target	   *target;
+	List	   *units;
+	Pin			pin;
+
+	if (strcmp(text, IDEM_WHOLE_TABLE) == 0)
+		return text;
+
+	idem_pin(def, &pin);
+	target = idem_target_open(def);
+	units = idem_scope_units(target->scope, text);
+	idem_target_close(target);
+	idem_unpin(&pin);
+	return list_length(units) == 1 ? ((Unit *) linitial(units))->name : text;
 }

@@ -8,6 +8,7 @@
 #ifndef IDEM_RUN_H
 #define IDEM_RUN_H
 
+#include "ledger/definition.h"
 #include "ledger/history.h"
 #include "nodes/pg_list.h"
 #include "utils/tuplestore.h"
@@ -40,5 +41,11 @@ typedef struct RunTrace
  * that is not there for the current user, and what PostgreSQL raises.
  */
 extern void idem_run(const RunRequest *request, RunTrace *trace);
+
+/*
+ * The canonical name of the one unit that a text means; the text itself for
+ * '*' and for what means several.
+ */
+extern char *idem_run_unit_name(const Definition *def, char *text);
 
 #endif							/* IDEM_RUN_H */

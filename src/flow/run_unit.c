@@ -9,6 +9,9 @@
  */
 #include "postgres.h"
 
+#include <float.h>
+
+#include "access/xact.h"
 #include "base/error.h"
 #include "base/relation.h"
 #include "flow/apply.h"
@@ -20,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #define ENGINE "portable"
 
@@ -150,14 +154,16 @@ set_aside(Run *run, Stage *stage, const StagedUnit *staged)
  * a plan, say so.
  */
 static void
-guard_removal(Run *run, const Receipt *receipt, int64 total, int64 removed)
+guard_removal(Run *run, const Receipt *receipt, int64 total, int64 removed, const Tally *tally)
 {
 	double		limit = run->def->delete_limit;
 
-	if (limit == NO_LIMIT || removed <= 10 || removed <= limit * total || removed <= receipt->approved)
+	if (limit == NO_LIMIT || removed <= 10 || removed <= receipt->approved ||
+		removed <= limit * total * (1 + DBL_EPSILON * 4))
 		return;
 
 	run->record->to_remove = removed;
+	run->record->tally = *tally;
 	if (run->request->plan)
 	{
 		add_note(run, psprintf("would stop with II001: it removes " INT64_FORMAT " of " INT64_FORMAT " rows",
@@ -186,11 +192,24 @@ note_swallowed(Run *run, int64 swallowed)
 							   swallowed));
 }
 
+/* The counts that applying a diff gives, if nobody interferes. */
+static void
+count_diff(Tally *tally, const Diff *diff, const StagedUnit *staged, int64 missing)
+{
+	tally->inserted = diff->fresh;
+	tally->updated = diff->changed;
+	tally->deleted = diff->gone;
+	tally->stale = diff->stale;
+	tally->removed = missing;
+	tally->unchanged = staged->winners - diff->fresh - diff->changed - diff->gone - diff->stale;
+}
+
 /* Rows have keys: compare, and write only what differs. */
 static void
 run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
 {
 	Tally		tally = run->record->tally;
+	Tally		planned = tally;
 	Diff	   *diff = idem_diff_create(run->target, run->def);
 	TupleDesc	desc = idem_stage_desc(stage);
 	Removal		removal = {desc, staged->rows, staged->winners};
@@ -201,15 +220,12 @@ run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receip
 	idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
 	if (removes_missing(run->def))
 		idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
-	guard_removal(run, receipt, total, missing);
+	count_diff(&planned, diff, staged, missing);
+	guard_removal(run, receipt, total, missing, &planned);
 
 	if (run->request->plan)
 	{
-		tally.inserted = diff->fresh;
-		tally.updated = diff->changed;
-		tally.deleted = diff->gone;
-		tally.stale = diff->stale;
-		tally.removed = missing;
+		tally = planned;
 		idem_diff_free(diff);
 	}
 	else
@@ -225,7 +241,7 @@ run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receip
 			idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
 			swallowed = idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, &tally);
 		}
-		guard_removal(run, receipt, total, tally.removed);
+		guard_removal(run, receipt, total, tally.removed, &planned);
 		note_swallowed(run, swallowed);
 	}
 	tally.unchanged = staged->winners - tally.inserted - tally.updated - tally.deleted - tally.stale;
@@ -250,21 +266,18 @@ run_replace(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rec
 	if (run->target->nkeys == 0)
 	{
 		add_note(run, "rows have no key: the unit is deleted and inserted anew");
-		guard_removal(run, receipt, total, total - staged->winners);
 		tally.inserted = staged->winners;
 		tally.removed = total;
+		guard_removal(run, receipt, total, total - staged->winners, &tally);
 	}
 	else
 	{
 		add_note(run, "method => 'replace': where a row differs, the unit is deleted and inserted anew");
-		guard_removal(run, receipt, total, missing);
 		diff = idem_diff_create(run->target, run->def);
 		idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
-		tally.inserted = diff->fresh;
-		tally.updated = diff->changed;
-		tally.deleted = diff->gone;
-		tally.removed = missing;
+		count_diff(&tally, diff, staged, missing);
 		idem_diff_free(diff);
+		guard_removal(run, receipt, total, missing, &tally);
 	}
 
 	if (!run->request->plan &&
@@ -280,8 +293,12 @@ run_replace(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rec
 		idem_apply_replace(run->target, staged->unit, desc, staged->rows, staged->winners, &replaced);
 	}
 	if (run->target->nkeys == 0 && !run->request->plan)
+	{
+		tally.inserted = replaced.inserted;
 		tally.removed = replaced.removed;
-	tally.unchanged = staged->winners - tally.inserted - tally.updated - tally.deleted;
+		tally.unchanged = staged->winners - replaced.inserted;
+		note_swallowed(run, tally.unchanged);
+	}
 	run->record->tally = tally;
 }
 
@@ -291,14 +308,50 @@ same_rows(Run *run, const StagedUnit *staged)
 {
 	Fingerprint target;
 
-	if (run->target->nkeys > 0 || run->request->force || staged->outside > 0)
+	if (run->target->nkeys > 0 || run->request->force)
 		return false;
 	target = idem_fingerprint_target(run->target, staged->unit, true);
-	if (!idem_fingerprint_equal(&staged->read, &target))
+	if (!idem_fingerprint_equal(&staged->inside, &target))
 		return false;
 	add_note(run, "source and target hold the same rows");
 	run->record->tally.unchanged = staged->winners;
 	return true;
+}
+
+/* How many transactions have ended so far. */
+static uint64
+transactions_ended(void)
+{
+	return GetLatestSnapshot()->snapXactCompletionCount;
+}
+
+/*
+ * A row that was found unchanged may have been changed by somebody else while
+ * others were written.  The receipt must not vouch for that, or the next run
+ * would take it for this one's work.  So if any transaction has ended since the
+ * rows were judged, look again, after the fingerprint was taken.
+ */
+static bool
+is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fingerprint *target, uint64 ended)
+{
+	TupleDesc	desc = idem_stage_desc(stage);
+	Diff	   *diff;
+	int64		total;
+	int64		missing = 0;
+	bool		settled;
+
+	if (IsolationUsesXactSnapshot() || transactions_ended() == ended)
+		return true;
+	if (run->target->nkeys == 0)
+		return idem_fingerprint_equal(&staged->inside, target);
+
+	diff = idem_diff_create(run->target, run->def);
+	idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
+	if (removes_missing(run->def))
+		idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
+	settled = diff->fresh + diff->changed + diff->gone + missing == 0;
+	idem_diff_free(diff);
+	return settled;
 }
 
 /* Staged rows, their unit locked: judge and apply them. */
@@ -308,10 +361,12 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 	RunRecord  *record = run->record;
 	Tally	   *tally = &record->tally;
 	bool		replace = run->target->nkeys == 0 || run->def->method == METHOD_REPLACE;
+	uint64		ended = transactions_ended();
 
 	if (!run->request->plan)
 		record->run_id = idem_history_next_run_id();
 	set_aside(run, stage, staged);
+	run->target->nulls_in_key = staged->nulls_in_key;
 
 	record->method = replace ? "replace" : "diff";
 	record->engine = ENGINE;
@@ -331,7 +386,8 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 			Fingerprint target = idem_fingerprint_target(run->target, staged->unit, true);
 
 			set_checksum(run, &target);
-			idem_ledger_applied(record, &staged->read, &target);
+			idem_ledger_applied(record, &staged->read, &target,
+								is_settled(run, stage, staged, &target, ended));
 		}
 		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects, true);
 	}

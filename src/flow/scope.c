@@ -37,6 +37,28 @@
  * Opening
  */
 
+static void
+slice_context(void *arg)
+{
+	errcontext("argument \"slice\"");
+}
+
+/* A width that makes no sense is an argument of that name. */
+static Slice *
+open_slice(Oid type, const char *width)
+{
+	ErrorContextCallback callback;
+	Slice	   *slice;
+
+	callback.callback = slice_context;
+	callback.arg = NULL;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	slice = idem_slice_open(type, width);
+	error_context_stack = callback.previous;
+	return slice;
+}
+
 Scope *
 idem_scope_open(TupleDesc target, List *columns, const char *slice)
 {
@@ -66,7 +88,7 @@ idem_scope_open(TupleDesc target, List *columns, const char *slice)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("a slice needs exactly one scope column")));
-		scope->slice = idem_slice_open(scope->columns[0].basetype, slice);
+		scope->slice = open_slice(scope->columns[0].basetype, slice);
 	}
 
 	return scope;

@@ -16,8 +16,8 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "flow/determinism.h"
 #include "flow/order.h"
@@ -33,8 +33,6 @@
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/typcache.h"
-
-#define MAX_SCOPE_PARAMS	64
 
 /* Tables of any kind and views hold rows; the rest does not. */
 static void
@@ -99,16 +97,34 @@ source_from(const Definition *def, Oid instead)
 		return psprintf("(\n%s\n) AS s", require_select(def->source_query));
 	}
 	require_source_kind(relid);
+	if (relid == def->target)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("source and target are the same table")));
 	return psprintf("(SELECT * FROM %s) AS s", idem_relation_name(relid));
 }
 
-static CachedPlanSource *
-analyze(const char *query, Scope *scope, SPIPlanPtr *plan)
+static void
+argument_context(void *arg)
 {
-	Oid			types[MAX_SCOPE_PARAMS];
-	int			ntypes = idem_scope_param_types(scope, types);
+	errcontext("argument \"%s\"", (const char *) arg);
+}
 
+/* Parse and rewrite a query; what is wrong with it is the fault of an argument. */
+static CachedPlanSource *
+analyze(const char *query, Scope *scope, const char *argument, SPIPlanPtr *plan)
+{
+	Oid		   *types = palloc(sizeof(Oid) * Max(scope->ncolumns, 2));
+	int			ntypes = idem_scope_param_types(scope, types);
+	ErrorContextCallback callback;
+
+	callback.callback = argument_context;
+	callback.arg = unconstify(char *, argument);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
 	*plan = SPI_prepare(query, ntypes, types);
+	error_context_stack = callback.previous;
+
 	if (*plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 	return (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(*plan));
@@ -124,6 +140,30 @@ uses_params_walker(Node *node, void *context)
 	if (IsA(node, Query))
 		return query_tree_walker(castNode(Query, node), uses_params_walker, context, 0);
 	return expression_tree_walker(node, uses_params_walker, context);
+}
+
+static bool
+locks_rows_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return castNode(Query, node)->rowMarks != NIL ||
+			query_tree_walker(castNode(Query, node), locks_rows_walker, context, 0);
+	return expression_tree_walker(node, locks_rows_walker, context);
+}
+
+/*
+ * An order_by expression gives one value for each row, from that row alone;
+ * the query around it has nothing else that could do otherwise.
+ */
+static void
+require_plain_expressions(const Query *query)
+{
+	if (query->hasTargetSRFs || query->hasWindowFuncs || query->hasAggs)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("order_by must not contain aggregates, window functions or functions that return sets")));
 }
 
 /* Columns of a row as read; each name must stand for one. */
@@ -160,8 +200,13 @@ describe(const char *from, Scope *scope, bool *by_unit)
 	List	   *names;
 
 	sql_begin();
-	analyzed = analyze(psprintf("SELECT * FROM %s", from), scope, &plan);
+	analyzed = analyze(psprintf("SELECT * FROM %s", from), scope, "source", &plan);
 	idem_require_deterministic(analyzed->query_list, analyzed->query_string);
+	if (locks_rows_walker((Node *) analyzed->query_list, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("source must not lock rows"),
+				 errhint("Leave out FOR UPDATE or FOR SHARE: a run reads under a snapshot.")));
 	*by_unit = uses_params_walker((Node *) analyzed->query_list, NULL);
 	oldcxt = MemoryContextSwitchTo(cxt);
 	names = column_names(analyzed->resultDesc);
@@ -214,8 +259,8 @@ require_recorded_columns(const Definition *def, List *found)
 			 errdetail("Vanished: %s. New: %s.",
 					   vanished != NIL ? idem_column_list(vanished, "") : "none",
 					   added != NIL ? idem_column_list(added, "") : "none"),
-			 errhint("Run idem_import_alter('%s', columns => ...) with the columns to import, '{}' for all that source and target share.",
-					 def->name)));
+			 errhint("Run idem_import_alter(%s, columns => ...) with the columns to import, '{}' for all that source and target share.",
+					 quote_literal_cstr(def->name))));
 }
 
 /*
@@ -277,11 +322,29 @@ coercion(const char *name, Form_pg_attribute from, int place, Oid type, int32 ty
 	return IsA(result, Var) ? NULL : (Node *) expression_planner((Expr *) result);
 }
 
+static bool
+is_parallel_unsafe(Oid function, void *context)
+{
+	return func_parallel(function) != PROPARALLEL_SAFE;
+}
+
+/* The planner, who may choose a parallel plan, does not know of our casts. */
+static bool
+parallel_unsafe_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_parallel_unsafe, context))
+		return true;
+	return expression_tree_walker(node, parallel_unsafe_walker, context);
+}
+
 static void
 bind_staged_column(Source *source, int place, const char *staged, const char *name, Oid type, int32 typmod)
 {
 	TupleDescInitEntry(source->desc, place + 1, staged, type, typmod, 0);
 	source->coercions[place] = coercion(name, TupleDescAttr(source->raw, place), place, type, typmod);
+	source->serial |= parallel_unsafe_walker(source->coercions[place], NULL);
 }
 
 /* Each order column sorts by its type's own order. */
@@ -334,8 +397,9 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 	source->first_order = target->ncolumns + (def->delete_flag != NULL);
 
 	sql_begin();
-	analyzed = analyze(source->query, target->scope, &plan);
+	analyzed = analyze(source->query, target->scope, "order_by", &plan);
 	idem_require_deterministic(analyzed->query_list, analyzed->query_string);
+	require_plain_expressions(linitial_node(Query, analyzed->query_list));
 	oldcxt = MemoryContextSwitchTo(cxt);
 	source->raw = CreateTupleDescCopy(analyzed->resultDesc);
 	MemoryContextSwitchTo(oldcxt);
@@ -361,118 +425,4 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 			source->unit_query = NULL;
 	}
 	return source;
-}
-
-/* Receives the rows as read, and hands them on as staged. */
-typedef struct StagingReceiver
-{
-	DestReceiver pub;
-	Source	   *source;
-	ExprState **exprs;			/* NULL: taken as it is */
-	EState	   *estate;
-	Datum	   *values;
-	bool	   *isnull;
-	int64		row;
-	int			column;			/* being cast, or -1 */
-	SourceSink	sink;
-	void	   *arg;
-} StagingReceiver;
-
-static void
-row_context(void *arg)
-{
-	StagingReceiver *receiver = arg;
-
-	if (receiver->column < 0)
-		errcontext("row " INT64_FORMAT " of the source", receiver->row);
-	else
-		errcontext("row " INT64_FORMAT " of the source, column \"%s\"", receiver->row,
-				   NameStr(TupleDescAttr(receiver->source->raw, receiver->column)->attname));
-}
-
-static bool
-staging_receive(TupleTableSlot *slot, DestReceiver *self)
-{
-	StagingReceiver *receiver = (StagingReceiver *) self;
-	ExprContext *econtext = GetPerTupleExprContext(receiver->estate);
-	int			natts = receiver->source->desc->natts;
-	ErrorContextCallback callback;
-	MemoryContext oldcxt;
-
-	receiver->row++;
-	receiver->column = -1;
-	callback.callback = row_context;
-	callback.arg = receiver;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-
-	slot_getallattrs(slot);
-	ResetExprContext(econtext);
-	econtext->ecxt_scantuple = slot;
-	oldcxt = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	for (int i = 0; i < natts; i++)
-	{
-		if (receiver->exprs[i] != NULL)
-		{
-			receiver->column = i;
-			receiver->values[i] = ExecEvalExpr(receiver->exprs[i], econtext, &receiver->isnull[i]);
-		}
-		else
-		{
-			receiver->values[i] = slot->tts_values[i];
-			receiver->isnull[i] = slot->tts_isnull[i];
-		}
-	}
-	receiver->column = -1;
-	receiver->sink(receiver->arg, receiver->values, receiver->isnull);
-	MemoryContextSwitchTo(oldcxt);
-
-	error_context_stack = callback.previous;
-	return true;
-}
-
-static void
-staging_startup(DestReceiver *self, int operation, TupleDesc desc)
-{
-}
-
-static void
-staging_nothing(DestReceiver *self)
-{
-}
-
-void
-idem_source_read(Source *source, const Unit *unit, bool within, SourceSink sink, void *arg)
-{
-	int			natts = source->desc->natts;
-	StagingReceiver receiver = {{0}};
-	const char *query = within && unit != NULL && source->unit_query != NULL ?
-		source->unit_query : source->query;
-	MemoryContext oldcxt;
-
-	receiver.pub.receiveSlot = staging_receive;
-	receiver.pub.rStartup = staging_startup;
-	receiver.pub.rShutdown = staging_nothing;
-	receiver.pub.rDestroy = staging_nothing;
-	receiver.pub.mydest = DestTuplestore;	/* to SPI, DestNone is no SELECT */
-	receiver.source = source;
-	receiver.sink = sink;
-	receiver.arg = arg;
-	receiver.values = palloc(sizeof(Datum) * natts);
-	receiver.isnull = palloc(sizeof(bool) * natts);
-	receiver.exprs = palloc0(sizeof(ExprState *) * natts);
-	receiver.estate = CreateExecutorState();
-
-	oldcxt = MemoryContextSwitchTo(receiver.estate->es_query_cxt);
-	for (int i = 0; i < natts; i++)
-	{
-		if (source->coercions[i] != NULL)
-			receiver.exprs[i] = ExecInitExpr((Expr *) source->coercions[i], NULL);
-	}
-	MemoryContextSwitchTo(oldcxt);
-
-	sql_begin();
-	sql_stream(query, idem_unit_params(source->target->scope, unit), false, &receiver.pub);
-	sql_end();
-	FreeExecutorState(receiver.estate);
 }

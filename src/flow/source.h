@@ -38,6 +38,7 @@ typedef struct Source
 	OrderColumn *order;
 	TupleDesc	raw;			/* of a row as read */
 	Node	  **coercions;		/* from raw to staged; NULL: taken as it is */
+	bool		serial;			/* one of them must not run in parallel mode */
 } Source;
 
 /* Called for each row; values are good until it returns. */
@@ -55,6 +56,8 @@ extern List *idem_source_columns(const Definition *def, Oid instead, Scope *scop
  * II006 if its columns are not the recorded ones.
  */
 extern Source *idem_source_open(const Definition *def, Target *target, Oid instead);
+
+/* in source_read.c */
 
 /*
  * Read the source under the active snapshot; unit NULL: without parameters.

@@ -9,85 +9,21 @@
  * by key as the target's unique index compares it, then by the declared order,
  * and rows of one key stand side by side with the winner first.
  *
+ * Where the scope is not in the key, rows of one key may belong to several
+ * units.  Then they are sorted by key first, to mark the losers, and by unit
+ * after that.
+ *
  * Without keys and with one unit there is nothing to sort.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "base/error.h"
-#include "postgres.h"
-
-#include "base/error.h"
-#include "catalog/pg_operator.h"
-#include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "flow/stage.h"
+#include "flow/stage_state.h"
 #include "flow/staged_row.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
-#include "utils/tuplesort.h"
-
-#define INT8_LESS_OPERATOR	412
-
-struct Stage
-{
-	Source	   *source;
-	const Definition *def;
-	List	   *units;			/* NIL: any */
-	int			next_unit;
-	TupleDesc	desc;			/* staged row, and the slice's number if there are slices */
-	RowHasher  *hasher;
-	MemoryContext cxt;			/* of the hasher, which may have grown */
-	MemoryContext row_cxt;		/* reset for each row */
-	Datum	   *scope_values;
-	bool	   *scope_isnull;
-	Datum	   *values;			/* a row of desc */
-	bool	   *isnull;
-
-	Tuplesortstate *sort;		/* or, with nothing to sort: */
-	Tuplestorestate *store;
-	Fingerprint stored;			/* of what went into the store */
-	Tuplestorestate *outside_rows;
-	Fingerprint outside;		/* of those */
-
-	TupleTableSlot *head;		/* the next row of the sort, if any */
-	TupleTableSlot *winner;
-	bool		has_head;
-};
-
-static Stage *
-stage_create(Source *source, const Definition *def, List *units)
-{
-	Stage	   *stage = palloc0(sizeof(Stage));
-	Scope	   *scope = source->target->scope;
-	int			natts = source->desc->natts;
-	Oid		   *types = palloc(sizeof(Oid) * natts);
-
-	stage->source = source;
-	stage->def = def;
-	stage->units = units;
-	for (int i = 0; i < natts; i++)
-		types[i] = TupleDescAttr(source->desc, i)->atttypid;
-	stage->cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import stage", ALLOCSET_SMALL_SIZES);
-	stage->row_cxt = AllocSetContextCreate(stage->cxt, "idem_import staged row", ALLOCSET_SMALL_SIZES);
-	stage->hasher = idem_hasher_create(natts, types, stage->cxt);
-	stage->scope_values = palloc(sizeof(Datum) * (scope->ncolumns + 1));
-	stage->scope_isnull = palloc(sizeof(bool) * (scope->ncolumns + 1));
-	stage->values = palloc(sizeof(Datum) * (natts + 1));
-	stage->isnull = palloc(sizeof(bool) * (natts + 1));
-
-	if (scope->slice == NULL)
-		stage->desc = source->desc;
-	else
-	{
-		stage->desc = CreateTemplateTupleDesc(natts + 1);
-		for (int i = 0; i < natts; i++)
-			TupleDescCopyEntry(stage->desc, i + 1, source->desc, i + 1);
-		TupleDescInitEntry(stage->desc, natts + 1, "slice", INT8OID, -1, 0);
-	}
-	return stage;
-}
 
 TupleDesc
 idem_stage_desc(Stage *stage)
@@ -95,165 +31,13 @@ idem_stage_desc(Stage *stage)
 	return stage->desc;
 }
 
-static void
-get_scope_values(Stage *stage, const Datum *values, const bool *isnull)
-{
-	Target	   *target = stage->source->target;
-
-	for (int i = 0; i < target->scope->ncolumns; i++)
-	{
-		stage->scope_values[i] = values[target->scope_columns[i]];
-		stage->scope_isnull[i] = isnull[target->scope_columns[i]];
-	}
-}
-
-/* Outside of all units: by the import's policy an error, a reject, or nothing. */
-static bool
-judge_scope(Stage *stage, Datum *values, bool *isnull)
-{
-	Target	   *target = stage->source->target;
-
-	get_scope_values(stage, values, isnull);
-	if (idem_units_contain(target->scope, stage->units,
-						   stage->scope_values, stage->scope_isnull))
-		return true;
-
-	if (stage->def->out_of_scope == OUT_OF_SCOPE_ERROR)
-		ereport(ERROR,
-				(errcode(ERRCODE_IDEM_OUT_OF_SCOPE),
-				 errmsg("a row of the source is outside the scope of the run"),
-				 errdetail("The row has %s.",
-						   idem_staged_describe(target, target->scope->ncolumns,
-												stage->source->target->scope_columns, values, isnull)),
-				 errhint("Read only the rows of the unit, or set out_of_scope to \"reject\" or \"ignore\".")));
-
-	if (stage->def->out_of_scope == OUT_OF_SCOPE_REJECT)
-	{
-		stage->outside.rows++;
-		idem_hash_add(&stage->outside.checksum, idem_hasher_row(stage->hasher, values, isnull));
-	}
-	return false;
-}
-
-static void
-keep_outside(Stage *stage)
-{
-	MemoryContext oldcxt = MemoryContextSwitchTo(GetMemoryChunkContext(stage));
-
-	if (stage->outside_rows == NULL)
-		stage->outside_rows = tuplestore_begin_heap(true, false, work_mem);
-	tuplestore_putvalues(stage->outside_rows, stage->desc, stage->values, stage->isnull);
-	MemoryContextSwitchTo(oldcxt);
-}
-
-/* Sink of a read that is only compared. */
-static void
-sum_row(void *arg, Datum *values, bool *isnull)
-{
-	Stage	   *stage = arg;
-
-	if (!judge_scope(stage, values, isnull))
-		return;
-	stage->stored.rows++;
-	idem_hash_add(&stage->stored.checksum, idem_hasher_row(stage->hasher, values, isnull));
-}
-
-/* Sink of a read that is kept. */
-static void
-keep_row(void *arg, Datum *values, bool *isnull)
-{
-	Stage	   *stage = arg;
-	int			natts = stage->source->desc->natts;
-	bool		inside = judge_scope(stage, values, isnull);
-
-	memcpy(stage->values, values, sizeof(Datum) * natts);
-	memcpy(stage->isnull, isnull, sizeof(bool) * natts);
-	if (stage->desc->natts > natts)
-	{
-		stage->isnull[natts] = !inside;
-		if (inside)
-			stage->values[natts] = Int64GetDatum(idem_scope_slice_number(stage->source->target->scope,
-																		 stage->scope_values[0]));
-	}
-
-	if (!inside)
-	{
-		if (stage->def->out_of_scope == OUT_OF_SCOPE_REJECT)
-			keep_outside(stage);
-		return;
-	}
-
-	if (stage->sort == NULL)
-	{
-		stage->stored.rows++;
-		idem_hash_add(&stage->stored.checksum, idem_hasher_row(stage->hasher, values, isnull));
-		tuplestore_putvalues(stage->store, stage->desc, stage->values, stage->isnull);
-		return;
-	}
-
-	ExecClearTuple(stage->winner);
-	memcpy(stage->winner->tts_values, stage->values, sizeof(Datum) * stage->desc->natts);
-	memcpy(stage->winner->tts_isnull, stage->isnull, sizeof(bool) * stage->desc->natts);
-	ExecStoreVirtualTuple(stage->winner);
-	tuplesort_puttupleslot(stage->sort, stage->winner);
-	ExecClearTuple(stage->winner);
-}
-
-/* Sort by unit, key and declared order; NULL if that is no order at all. */
-static Tuplesortstate *
-begin_sort(Stage *stage)
-{
-	Source	   *source = stage->source;
-	Target	   *target = source->target;
-	Scope	   *scope = target->scope;
-	int			max = scope->ncolumns + 1 + target->nkeys + source->norder;
-	AttrNumber *attnums = palloc(sizeof(AttrNumber) * max);
-	Oid		   *operators = palloc(sizeof(Oid) * max);
-	Oid		   *collations = palloc(sizeof(Oid) * max);
-	bool	   *nulls_first = palloc0(sizeof(bool) * max);
-	int			n = 0;
-
-	if (list_length(stage->units) != 1 && scope->slice != NULL)
-	{
-		attnums[n] = stage->desc->natts;
-		operators[n] = INT8_LESS_OPERATOR;
-		collations[n++] = InvalidOid;
-	}
-	else if (list_length(stage->units) != 1)
-	{
-		for (int i = 0; i < scope->ncolumns; i++)
-		{
-			attnums[n] = target->scope_columns[i] + 1;
-			operators[n] = scope->columns[i].lt_opr;
-			collations[n++] = scope->columns[i].collation;
-		}
-	}
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		attnums[n] = target->keys[i].column + 1;
-		operators[n] = target->keys[i].lt_opr;
-		collations[n++] = target->keys[i].collation;
-	}
-	for (int i = 0; i < source->norder; i++)
-	{
-		attnums[n] = source->first_order + i + 1;
-		operators[n] = source->order[i].sort_opr;
-		nulls_first[n] = source->order[i].nulls_first;
-		collations[n++] = source->order[i].collation;
-	}
-	if (n == 0)
-		return NULL;
-	return tuplesort_begin_heap(stage->desc, n, attnums, operators, collations, nulls_first,
-								work_mem, NULL, TUPLESORT_NONE);
-}
-
 Fingerprint
 idem_stage_fingerprint(Source *source, const Definition *def, Unit *unit)
 {
-	Stage	   *stage = stage_create(source, def, list_make1(unit));
+	Stage	   *stage = idem_stage_create(source, def, list_make1(unit));
 	Fingerprint sum;
 
-	idem_source_read(source, unit, def->out_of_scope == OUT_OF_SCOPE_IGNORE, sum_row, stage);
+	idem_source_read(source, unit, def->out_of_scope == OUT_OF_SCOPE_IGNORE, idem_stage_sum_row, stage);
 	sum = stage->stored;
 	sum.rows += stage->outside.rows;
 	idem_hash_add(&sum.checksum, stage->outside.checksum);
@@ -269,27 +53,88 @@ fetch_head(Stage *stage)
 		slot_getallattrs(stage->head);
 }
 
+/* The head lost to the winner before it; II003 if nothing says which of them it is. */
+static bool
+head_lost(Stage *stage)
+{
+	Source	   *source = stage->source;
+
+	if (!idem_staged_same_key(source->target, stage->winner, stage->head))
+		return false;
+	if (!idem_staged_same_image(source, stage->head, stage->winner) &&
+		idem_staged_same_order(source, stage->head, stage->winner))
+		idem_staged_refuse_tie(source, stage->def->name, stage->head);
+	return true;
+}
+
+/* The head is a winner: keep it to compare those after it with. */
+static void
+crown_head(Stage *stage)
+{
+	TupleTableSlot *head = stage->head;
+
+	stage->head = stage->winner;
+	stage->winner = head;
+}
+
+/* From the order of keys to that of units, each row knowing whether it has lost. */
+static void
+mark_losers(Stage *stage)
+{
+	Tuplesortstate *by_unit = idem_stage_begin_sort(stage, true, false);
+	bool		have_winner = false;
+
+	while (stage->has_head)
+	{
+		int			natts = stage->desc->natts;
+		MemoryContext oldcxt = MemoryContextSwitchTo(stage->row_cxt);
+		bool		null_key = idem_staged_null_key(stage->source->target, stage->head->tts_isnull);
+		bool		lost = !null_key && have_winner && head_lost(stage);
+
+		CHECK_FOR_INTERRUPTS();
+		memcpy(stage->values, stage->head->tts_values, sizeof(Datum) * natts);
+		memcpy(stage->isnull, stage->head->tts_isnull, sizeof(bool) * natts);
+		stage->values[stage->lost_place] = BoolGetDatum(lost);
+		idem_stage_sort_row(stage, by_unit, stage->values, stage->isnull);
+		if (!lost && !null_key)
+		{
+			crown_head(stage);
+			have_winner = true;
+		}
+		MemoryContextSwitchTo(oldcxt);
+		MemoryContextReset(stage->row_cxt);
+		fetch_head(stage);
+	}
+
+	ExecClearTuple(stage->head);
+	ExecClearTuple(stage->winner);
+	tuplesort_end(stage->sort);
+	stage->sort = by_unit;
+	tuplesort_performsort(by_unit);
+	fetch_head(stage);
+}
+
 Stage *
 idem_stage_begin(Source *source, const Definition *def, List *units)
 {
-	Stage	   *stage = stage_create(source, def, units);
+	Stage	   *stage = idem_stage_create(source, def, units);
 	Unit	   *only = list_length(units) == 1 ? linitial(units) : NULL;
 
-	stage->winner = MakeSingleTupleTableSlot(stage->desc, &TTSOpsVirtual);
-	stage->sort = begin_sort(stage);
+	stage->passing = MakeSingleTupleTableSlot(stage->desc, &TTSOpsVirtual);
+	stage->head = MakeSingleTupleTableSlot(stage->desc, &TTSOpsMinimalTuple);
+	stage->winner = MakeSingleTupleTableSlot(stage->desc, &TTSOpsMinimalTuple);
+	stage->sort = idem_stage_begin_sort(stage, only == NULL && stage->lost_place < 0, true);
 	if (stage->sort == NULL)
 		stage->store = tuplestore_begin_heap(true, false, work_mem);
 
-	idem_source_read(source, only, def->out_of_scope == OUT_OF_SCOPE_IGNORE, keep_row, stage);
-	ExecDropSingleTupleTableSlot(stage->winner);
-	stage->winner = NULL;
+	idem_source_read(source, only, def->out_of_scope == OUT_OF_SCOPE_IGNORE, idem_stage_keep_row, stage);
 
 	if (stage->sort != NULL)
 	{
 		tuplesort_performsort(stage->sort);
-		stage->head = MakeSingleTupleTableSlot(stage->desc, &TTSOpsMinimalTuple);
-		stage->winner = MakeSingleTupleTableSlot(stage->desc, &TTSOpsMinimalTuple);
 		fetch_head(stage);
+		if (stage->lost_place >= 0)
+			mark_losers(stage);
 	}
 	return stage;
 }
@@ -298,8 +143,7 @@ idem_stage_begin(Source *source, const Definition *def, List *units)
 static void
 judge_head(Stage *stage, StagedUnit *staged)
 {
-	Source	   *source = stage->source;
-	Target	   *target = source->target;
+	Target	   *target = stage->source->target;
 	TupleTableSlot *head = stage->head;
 	MemoryContext oldcxt = MemoryContextSwitchTo(stage->row_cxt);
 
@@ -314,19 +158,16 @@ judge_head(Stage *stage, StagedUnit *staged)
 		tuplestore_puttupleslot(staged->null_key_rows, head);
 		staged->null_keys++;
 	}
-	else if (staged->winners > 0 && target->nkeys > 0 && idem_staged_same_key(target, stage->winner, head))
-	{
-		if (!idem_staged_same_image(source, head, stage->winner) &&
-			idem_staged_same_order(source, head, stage->winner))
-			idem_staged_refuse_tie(source, stage->def->name, head);
+	else if (stage->lost_place >= 0 ? DatumGetBool(head->tts_values[stage->lost_place]) :
+			 staged->winners > 0 && target->nkeys > 0 && head_lost(stage))
 		staged->collapsed++;
-	}
 	else
 	{
 		tuplestore_puttupleslot(staged->rows, head);
 		staged->winners++;
-		stage->head = stage->winner;
-		stage->winner = head;
+		for (int i = 0; i < target->nkeys; i++)
+			staged->nulls_in_key |= head->tts_isnull[target->keys[i].column];
+		crown_head(stage);
 	}
 
 	MemoryContextSwitchTo(oldcxt);
@@ -355,7 +196,7 @@ next_unit(Stage *stage)
 			list_nth(stage->units, stage->next_unit++) : NULL;
 	if (!stage->has_head)
 		return NULL;
-	get_scope_values(stage, stage->head->tts_values, stage->head->tts_isnull);
+	idem_stage_scope_values(stage, stage->head->tts_values, stage->head->tts_isnull);
 	return idem_scope_unit_of(stage->source->target->scope, stage->scope_values, stage->scope_isnull);
 }
 
@@ -389,7 +230,7 @@ idem_stage_next(Stage *stage, StagedUnit *staged)
 			CHECK_FOR_INTERRUPTS();
 			if (list_length(stage->units) != 1)
 			{
-				get_scope_values(stage, stage->head->tts_values, stage->head->tts_isnull);
+				idem_stage_scope_values(stage, stage->head->tts_values, stage->head->tts_isnull);
 				if (!idem_unit_contains(scope, staged->unit, stage->scope_values, stage->scope_isnull))
 					break;
 			}
@@ -397,6 +238,7 @@ idem_stage_next(Stage *stage, StagedUnit *staged)
 		}
 	}
 
+	staged->inside = staged->read;
 	if (list_length(stage->units) == 1)
 		take_outside(stage, staged);
 	return true;
@@ -416,12 +258,14 @@ idem_stage_free_unit(StagedUnit *staged)
 void
 idem_stage_end(Stage *stage)
 {
-	if (stage->sort != NULL)
+	if (stage->head != NULL)
 	{
+		ExecDropSingleTupleTableSlot(stage->passing);
 		ExecDropSingleTupleTableSlot(stage->head);
 		ExecDropSingleTupleTableSlot(stage->winner);
-		tuplesort_end(stage->sort);
 	}
+	if (stage->sort != NULL)
+		tuplesort_end(stage->sort);
 	if (stage->store != NULL)
 		tuplestore_end(stage->store);
 	if (stage->outside_rows != NULL)

@@ -15,10 +15,12 @@ typedef struct StagedUnit
 {
 	Unit	   *unit;			/* NULL: rows that no unit owns, all set aside */
 	Fingerprint read;			/* of all rows that were read */
+	Fingerprint inside;			/* of those inside the unit */
 	int64		collapsed;		/* lost to another row of their key */
 	int64		null_keys;		/* in null_key_rows */
 	int64		outside;		/* in outside_rows */
 	int64		winners;		/* in rows */
+	bool		nulls_in_key;	/* some of them have a NULL in the key */
 	Tuplestorestate *rows;		/* what is to be applied */
 	Tuplestorestate *null_key_rows; /* NULL if none */
 	Tuplestorestate *outside_rows;	/* likewise */

@@ -120,6 +120,6 @@ idem_staged_refuse_tie(const Source *source, const char *import, const TupleTabl
 			 errdetail("Key %s occurs more than once, with different values%s.",
 					   idem_staged_describe(target, target->nkeys, places, row->tts_values, row->tts_isnull),
 					   source->norder > 0 ? " that order_by does not tell apart" : ""),
-			 errhint("Name the winner with idem_import_alter('%s', order_by => ...), an order that no two such rows share.",
-					 import)));
+			 errhint("Name the winner with idem_import_alter(%s, order_by => ...), an order that no two such rows share.",
+					 quote_literal_cstr(import))));
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * target.c
- *	  The table that an import writes, opened, and its parts as SQL.
+ *	  The table that an import writes, opened.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,8 +14,8 @@
 #include "base/relation.h"
 #include "catalog/catalog.h"
 #include "catalog/pg_inherits.h"
+#include "flow/determinism.h"
 #include "flow/target.h"
-#include "lib/stringinfo.h"
 #include "nodes/value.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
@@ -24,12 +24,11 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
-#include "utils/ruleutils.h"
 #include "utils/typcache.h"
 
 /* Tables, partitioned ones, foreign ones and views; nothing of PostgreSQL's own. */
-static void
-require_target_kind(Relation rel)
+void
+idem_target_require_kind(Relation rel)
 {
 	switch (rel->rd_rel->relkind)
 	{
@@ -114,8 +113,8 @@ bind_columns(Target *target, const Definition *def)
 				(errcode(ERRCODE_IDEM_COLUMNS_CHANGED),
 				 errmsg("columns of \"%s\" have changed", RelationGetRelationName(target->rel)),
 				 errdetail("Vanished or now generated: %s.", idem_column_list(vanished, "")),
-				 errhint("Run idem_import_alter('%s', columns => ...) with the columns to import, '{}' for all that source and target share.",
-						 def->name)));
+				 errhint("Run idem_import_alter(%s, columns => ...) with the columns to import, '{}' for all that source and target share.",
+						 quote_literal_cstr(def->name))));
 }
 
 /* Does equality in a btree operator class imply the same image? */
@@ -274,6 +273,21 @@ bind_exchanges(Target *target)
 	}
 }
 
+/* Is the scope column in the key, and equal there to what it is equal to in the scope? */
+static bool
+key_has_scope(const Target *target, int scope_column)
+{
+	const ScopeColumn *column = &target->scope->columns[scope_column];
+
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		if (target->keys[i].column == target->scope_columns[scope_column] &&
+			target->keys[i].eq_opr == column->eq_opr && target->keys[i].collation == column->collation)
+			return true;
+	}
+	return false;
+}
+
 Target *
 idem_target_open(const Definition *def)
 {
@@ -285,9 +299,9 @@ idem_target_open(const Definition *def)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("target table of import \"%s\" does not exist any more", def->name),
-				 errhint("Give it another one with idem_import_alter('%s', target => ...), or drop the import.",
-						 def->name)));
-	require_target_kind(target->rel);
+				 errhint("Give it another one with idem_import_alter(%s, target => ...), or drop the import.",
+						 quote_literal_cstr(def->name))));
+	idem_target_require_kind(target->rel);
 	target->name = idem_relation_name(def->target);
 	target->may_swallow = idem_relation_may_swallow(target->rel) ||
 		check_enable_rls(def->target, InvalidOid, true) == RLS_ENABLED;
@@ -319,9 +333,20 @@ idem_target_open(const Definition *def)
 	foreach(lc, def->scope)
 	{
 		target->scope_columns[foreach_current_index(lc)] = idem_target_column(target, strVal(lfirst(lc)));
-		target->scope_in_key &= list_member(def->key, lfirst(lc));
+		target->scope_in_key &= key_has_scope(target, foreach_current_index(lc));
 	}
 	return target;
+}
+
+void
+idem_target_require_deterministic(const Target *target)
+{
+	Bitmapset  *imported = NULL;
+
+	for (int i = 0; i < target->ncolumns; i++)
+		imported = bms_add_member(imported,
+								  target->columns[i].attnum - FirstLowInvalidHeapAttributeNumber);
+	idem_require_deterministic_defaults(target->rel, imported);
 }
 
 void
@@ -330,145 +355,36 @@ idem_target_close(Target *target)
 	relation_close(target->rel, NoLock);
 }
 
+/* The parent before its partitions, as LOCK TABLE does; a view with what it reads. */
+static void
+lock_relation(Relation rel, LOCKMODE lockmode)
+{
+	ListCell   *lc;
+
+	LockRelationOid(RelationGetRelid(rel), lockmode);
+	if (rel->rd_rel->relkind != RELKIND_VIEW)
+	{
+		list_free(find_all_inheritors(RelationGetRelid(rel), lockmode, NULL));
+		return;
+	}
+
+	foreach(lc, get_view_query(rel)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		/* before 16, a view's query also lists the view itself */
+		if (rte->rtekind == RTE_RELATION && rte->relid != RelationGetRelid(rel))
+		{
+			Relation	base = relation_open(rte->relid, AccessShareLock);
+
+			lock_relation(base, lockmode);
+			relation_close(base, NoLock);
+		}
+	}
+}
+
 void
 idem_target_lock(const Target *target, LOCKMODE lockmode)
 {
-	list_free(find_all_inheritors(RelationGetRelid(target->rel), lockmode, NULL));
-	LockRelationOid(RelationGetRelid(target->rel), lockmode);
-}
-
-/* t."k" or s.c1, with the collation of the index where it is not the column's own */
-static char *
-key_operand(const Target *target, const KeyColumn *key, bool staged)
-{
-	const TargetColumn *column = &target->columns[key->column];
-	char	   *operand = staged ? psprintf("s.c%d", key->column + 1) :
-		psprintf("t.%s", quote_identifier(column->name));
-
-	if (OidIsValid(key->collation) && key->collation != column->collation)
-		operand = psprintf("(%s COLLATE %s)", operand, generate_collation_name(key->collation));
-	return operand;
-}
-
-/*
- * t."k" OPERATOR(pg_catalog.=) s.c1 AND ...
- *
- * Where NULL equals NULL, arrays of one element are compared: they take NULLs
- * as equal and, unlike IS NOT DISTINCT FROM, can be hashed.  Arrays compare by
- * the default operator class and can't hold arrays, so the long form remains.
- */
-char *
-idem_target_key_match(const Target *target)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		const KeyColumn *key = &target->keys[i];
-		Oid			type = target->columns[key->column].type;
-		char	   *left = key_operand(target, key, false);
-		char	   *right = key_operand(target, key, true);
-
-		if (i > 0)
-			appendStringInfoString(&buf, " AND ");
-		if (key->nulls_equal && key->default_class && OidIsValid(get_array_type(type)))
-		{
-			appendStringInfo(&buf, "ARRAY[%s] OPERATOR(pg_catalog.=) ARRAY[%s]", left, right);
-			continue;
-		}
-		if (key->nulls_equal)
-			appendStringInfoChar(&buf, '(');
-		generate_operator_clause(&buf, left, type, key->eq_opr, right, type);
-		if (key->nulls_equal)
-			appendStringInfo(&buf, " OR %s IS NULL AND %s IS NULL)", left, right);
-	}
-	return buf.data;
-}
-
-/*
- * <key> AND t."day" OPERATOR(pg_catalog.=) $1
- *
- * The scope says nothing new, but lets the planner leave out partitions, and
- * hash a unit instead of a table.
- */
-char *
-idem_target_unit_match(const Target *target)
-{
-	char	   *match = idem_target_key_match(target);
-
-	if (target->scope_in_key)
-		match = psprintf("%s AND %s", match, idem_scope_predicate(target->scope, "t"));
-	return match;
-}
-
-/*
- * pg_catalog.record_image_ne(ROW(t."a", t."b"), ROW(s.c2, s.c3))
- *
- * The image, so that types without equality take part, and 1.0 differs from
- * 1.00.  As a function, since PostgreSQL takes an operator between two ROWs
- * apart, column by column.
- */
-char *
-idem_target_differs(const Target *target)
-{
-	StringInfoData left;
-	StringInfoData right;
-
-	initStringInfo(&left);
-	initStringInfo(&right);
-	for (int i = 0; i < target->ncolumns; i++)
-	{
-		if (!target->columns[i].compared)
-			continue;
-		appendStringInfo(&left, "%st.%s", left.len > 0 ? ", " : "", quote_identifier(target->columns[i].name));
-		appendStringInfo(&right, "%ss.c%d", right.len > 0 ? ", " : "", i + 1);
-	}
-	if (left.len == 0)
-		return pstrdup("false");
-	return psprintf("pg_catalog.record_image_ne(ROW(%s), ROW(%s))", left.data, right.data);
-}
-
-/* (t."v" OPERATOR(pg_catalog.>) s.c3 OR t."v" IS NOT NULL AND s.c3 IS NULL) IS TRUE */
-char *
-idem_target_newer(const Target *target)
-{
-	StringInfoData buf;
-	const TargetColumn *column;
-	char	   *left;
-	char	   *right;
-
-	if (target->version < 0)
-		return pstrdup("false");
-
-	column = &target->columns[target->version];
-	left = psprintf("t.%s", quote_identifier(column->name));
-	right = psprintf("s.c%d", target->version + 1);
-	initStringInfo(&buf);
-	appendStringInfoChar(&buf, '(');
-	generate_operator_clause(&buf, left, column->type, target->version_gt, right, column->type);
-	appendStringInfo(&buf, " OR %s IS NOT NULL AND %s IS NULL) IS TRUE", left, right);
-	return buf.data;
-}
-
-char *
-idem_target_columns(const Target *target)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < target->ncolumns; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(target->columns[i].name));
-	return buf.data;
-}
-
-char *
-idem_target_staged_columns(const Target *target)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < target->ncolumns; i++)
-		appendStringInfo(&buf, "%ss.c%d", i > 0 ? ", " : "", i + 1);
-	return buf.data;
+	lock_relation(target->rel, lockmode);
 }

@@ -61,6 +61,7 @@ typedef struct Target
 	Oid			version_gt;		/* its > */
 	Scope	   *scope;
 	int		   *scope_columns;	/* their places in columns */
+	bool		nulls_in_key;	/* some staged row of the unit has a NULL in its key */
 	bool		scope_in_key;	/* rows of one key are rows of one unit */
 } Target;
 
@@ -72,11 +73,22 @@ typedef struct Target
 extern Target *idem_target_open(const Definition *def);
 extern void idem_target_close(Target *target);
 
+/* 42809 or 42501 for a relation that can't be a target. */
+extern void idem_target_require_kind(Relation rel);
+
+/* II002 if a column that is not imported gets a value of chance. */
+extern void idem_target_require_deterministic(const Target *target);
+
+/* The place of a column among the imported ones, -1 if it is none of them. */
+extern int	idem_target_column(const Target *target, const char *name);
+
 /*
- * Lock target and partitions.  Not by LOCK TABLE, which asks for privileges
+ * Lock the target, its partitions, what a view reads.  Not by LOCK TABLE, which asks for privileges
  * that an owner who only inserts need not have.
  */
 extern void idem_target_lock(const Target *target, LOCKMODE lockmode);
+
+/* in target_sql.c */
 
 /* Target row t and staged row s have the same key. */
 extern char *idem_target_key_match(const Target *target);
@@ -96,8 +108,5 @@ extern char *idem_target_newer(const Target *target);
 /* "a, b, c": the imported columns; and "s.c1, s.c2, s.c3". */
 extern char *idem_target_columns(const Target *target);
 extern char *idem_target_staged_columns(const Target *target);
-
-/* The place of a column among the imported ones, -1 if it is none of them. */
-extern int	idem_target_column(const Target *target, const char *name);
 
 #endif							/* IDEM_TARGET_H */

@@ -81,7 +81,7 @@ extern Definition *idem_definition_load(const char *name);
  */
 extern Definition *idem_definition_get(const char *name);
 
-/* Store a new import, or a new version of an old one; sets the version. */
+/* Store a new import, or a new version of an old one. */
 extern void idem_definition_insert(Definition *def);
 extern void idem_definition_update(Definition *def);
 

@@ -30,9 +30,9 @@ typedef enum LockSpace
 } LockSpace;
 
 /*
- * A lock on a name: an object of class idem_import_ledger whose 48 bits of
- * address are a hash.  Two names that meet in one hash only wait for each
- * other needlessly.
+ * A lock on a name: an object of class idem_import_ledger, addressed by 47
+ * bits of a hash.  Two names that meet in one hash only wait for each other
+ * needlessly.
  */
 static void
 lock_name(const char *name, int len, LockSpace space, LOCKMODE mode)
@@ -125,9 +125,12 @@ checksum_param(Hash128 checksum)
 	return sql_datum(UUIDOID, UUIDPGetDatum(idem_hash_to_uuid(checksum)), false);
 }
 
-/* An approval is used up by the run that applies the unit. */
+/*
+ * An approval is used up by the run that applies the unit.  A target that is
+ * not settled gets a receipt of no version, which no run believes.
+ */
 void
-idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Fingerprint *target)
+idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Fingerprint *target, bool settled)
 {
 	SqlParam	param[] = {
 		sql_text(run->import),
@@ -141,7 +144,8 @@ idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Finge
 		sql_int8(run->tally.stale),
 		sql_int8(run->tally.collapsed),
 		sql_int8(run->tally.rejected),
-		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false)
+		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false),
+		sql_int8(settled ? run->version : 0)
 	};
 	ParamListInfo params = sql_params(lengthof(param), param);
 	House		house;
@@ -152,7 +156,7 @@ idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Finge
 						 "(import, unit, status, version, attempts, source_rows, source_checksum, "
 						 "target_rows, target_checksum, stale, collapsed, rejected, receipt_version, "
 						 "receipt_run_id, run_id, first_applied_at, applied_at, attempted_at) "
-						 "VALUES ($1, $2, 'applied', $3, 1, $5, $6, $7, $8, $9, $10, $11, $3, $4, $4, "
+						 "VALUES ($1, $2, 'applied', $3, 1, $5, $6, $7, $8, $9, $10, $11, $13, $4, $4, "
 						 "clock_timestamp(), clock_timestamp(), $12) "
 						 "ON CONFLICT (import, unit) DO UPDATE SET "
 						 "status = excluded.status, version = excluded.version, "

@@ -52,7 +52,7 @@ extern void idem_lock_unit(const char *import, const char *unit);
 extern void idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *receipt);
 
 /* The unit has been applied by this run: write the receipt, clear any failure and approval. */
-extern void idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Fingerprint *target);
+extern void idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Fingerprint *target, bool settled);
 
 /* The run skipped a unit that had failed meanwhile: it is in place after all. */
 extern void idem_ledger_recovered(const RunRecord *run);

@@ -31,6 +31,9 @@
 #include "utils/snapmgr.h"
 #include "worker/recorder_message.h"
 
+/* How long the ledger may keep a recorder waiting. */
+#define LEDGER_LOCK_TIMEOUT	"10s"
+
 PGDLLEXPORT void idem_import_recorder_main(Datum main_arg);
 
 static Payload *receive_payload(shm_mq_handle *receiver, Tuplestorestate **rejects);
@@ -183,7 +186,39 @@ receive_rejects(shm_mq_handle *receiver, Tuplestorestate *rejects, int64 nreject
 }
 
 /*
- * Write history, rejects and ledger in one transaction.
+ * The ledger's row may be held by a transaction that applied the unit and has
+ * not ended, the caller's own among others.  Wait a while, but do not hold a
+ * worker's slot for as long as that may take: the history has the failure.
+ */
+static void
+write_ledger(const RunRecord *run)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+
+	SetConfigOption("lock_timeout", LEDGER_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		idem_ledger_failed(run);
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		int			sqlstate = geterrcode();
+
+		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(cxt);
+		FlushErrorState();
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+}
+
+/*
+ * Write history and rejects in one transaction, and the ledger after that.
  */
 static RecorderOutcome
 write_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
@@ -191,8 +226,8 @@ write_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
 	RecorderOutcome outcome = OUTCOME_NO_EXTENSION;
 
 	/*
-	 * Whatever the database's defaults are for its users, this transaction
-	 * writes, and waits for as long as the caller's may hold its locks.
+	 * Whatever the database's defaults are for its users, these transactions
+	 * write.
 	 */
 	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
@@ -215,12 +250,13 @@ write_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
 		idem_history_insert(run);
 		if (nrejects > 0)
 			idem_reject_save(run->import, run->unit, run->run_id, rejects, false);
-		idem_ledger_failed(run);
 		outcome = OUTCOME_RECORDED;
 	}
 
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	if (outcome == OUTCOME_RECORDED)
+		write_ledger(run);
 	pgstat_report_activity(STATE_IDLE, NULL);
 
 	return outcome;

@@ -283,10 +283,9 @@ SELECT q || ' -> ' || try(q) FROM unnest(ARRAY[
 	$$SELECT idem_import_run(repeat('x', 1000000))$$,
 	$$SELECT idem_import_run('a', '')$$,
 	$$SELECT idem_import_run('a', 'x')$$,
-	$$SELECT idem_import_run('a', '*')$$,
+	$$SELECT idem_import_run('a', repeat('x', 1000000))$$,
 	$$SELECT idem_import_run('a', force => NULL)$$,
 	$$SELECT idem_import_run('a', source => 'no_such')$$,
-	$$SELECT idem_import_run('a', source => 0)$$,
 	$$SELECT idem_import_run('a', source => 't_pkey')$$,
 	$$SELECT idem_import_run('a', input => '')$$,
 	$$SELECT idem_import_run('a', input => 'file')$$,
@@ -310,7 +309,9 @@ SELECT q || ' -> ' || try(q) FROM unnest(ARRAY[
 	$$SELECT idem_import_approve('a', '')$$,
 	$$SELECT idem_import_approve('a', 'x')$$,
 	$$SELECT idem_import_approve('a', repeat('x', 1000000))$$,
-	$$SELECT idem_import_approve('a')$$
+	$$SELECT idem_import_approve('a')$$,
+	$$SELECT idem_import_run('a', '*')$$,
+	$$SELECT idem_import_run('a', source => 0)$$
 ]) WITH ORDINALITY AS u(q, n) ORDER BY n;
 SELECT idem_import_drop('a', true);
 

@@ -115,6 +115,7 @@ SELECT s || ' -> ' || try_source(s) FROM unnest(ARRAY[
 -- an expression of order_by is part of the source, and so is a cast that text needs
 SELECT try($$SELECT idem_import_create('a', 'staged', 'any_target', key => '{id}', order_by => 'random()')$$);
 SELECT try($$SELECT idem_import_create('a', 'staged', 'any_target', key => '{id}', order_by => 'now() - at DESC')$$);
+SELECT try($$SELECT idem_import_create('a', 'staged', 'any_target', key => '{id}', order_by => 'd = date ''today''')$$);
 CREATE TYPE odd AS (x text);
 CREATE FUNCTION to_odd(text) RETURNS odd LANGUAGE plpgsql VOLATILE AS 'BEGIN RETURN row($1)::odd; END';
 CREATE CAST (text AS odd) WITH FUNCTION to_odd(text) AS ASSIGNMENT;

@@ -1,0 +1,133 @@
+/*-------------------------------------------------------------------------
+ *
+ * source_read.c
+ *	  Read a source, row by row.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/sql.h"
+#include "executor/executor.h"
+#include "flow/source.h"
+#include "utils/guc.h"
+
+/* Receives the rows as read, and hands them on as staged. */
+typedef struct StagingReceiver
+{
+	DestReceiver pub;
+	Source	   *source;
+	ExprState **exprs;			/* NULL: taken as it is */
+	EState	   *estate;
+	Datum	   *values;
+	bool	   *isnull;
+	int64		row;
+	int			column;			/* being cast, or -1 */
+	SourceSink	sink;
+	void	   *arg;
+} StagingReceiver;
+
+static void
+row_context(void *arg)
+{
+	StagingReceiver *receiver = arg;
+
+	if (receiver->column < 0)
+		errcontext("row " INT64_FORMAT " of the source", receiver->row);
+	else
+		errcontext("row " INT64_FORMAT " of the source, column \"%s\"", receiver->row,
+				   NameStr(TupleDescAttr(receiver->source->raw, receiver->column)->attname));
+}
+
+static bool
+staging_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	StagingReceiver *receiver = (StagingReceiver *) self;
+	ExprContext *econtext = GetPerTupleExprContext(receiver->estate);
+	int			natts = receiver->source->desc->natts;
+	ErrorContextCallback callback;
+	MemoryContext oldcxt;
+
+	receiver->row++;
+	receiver->column = -1;
+	callback.callback = row_context;
+	callback.arg = receiver;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	slot_getallattrs(slot);
+	ResetExprContext(econtext);
+	econtext->ecxt_scantuple = slot;
+	oldcxt = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
+	for (int i = 0; i < natts; i++)
+	{
+		if (receiver->exprs[i] != NULL)
+		{
+			receiver->column = i;
+			receiver->values[i] = ExecEvalExpr(receiver->exprs[i], econtext, &receiver->isnull[i]);
+		}
+		else
+		{
+			receiver->values[i] = slot->tts_values[i];
+			receiver->isnull[i] = slot->tts_isnull[i];
+		}
+	}
+	receiver->column = -1;
+	receiver->sink(receiver->arg, receiver->values, receiver->isnull);
+	MemoryContextSwitchTo(oldcxt);
+
+	error_context_stack = callback.previous;
+	return true;
+}
+
+static void
+staging_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+staging_nothing(DestReceiver *self)
+{
+}
+
+void
+idem_source_read(Source *source, const Unit *unit, bool within, SourceSink sink, void *arg)
+{
+	int			natts = source->desc->natts;
+	StagingReceiver receiver = {{0}};
+	const char *query = within && unit != NULL && source->unit_query != NULL ?
+		source->unit_query : source->query;
+	MemoryContext oldcxt;
+	int			guc_level;
+
+	receiver.pub.receiveSlot = staging_receive;
+	receiver.pub.rStartup = staging_startup;
+	receiver.pub.rShutdown = staging_nothing;
+	receiver.pub.rDestroy = staging_nothing;
+	receiver.pub.mydest = DestTuplestore;	/* to SPI, DestNone is no SELECT */
+	receiver.source = source;
+	receiver.sink = sink;
+	receiver.arg = arg;
+	receiver.values = palloc(sizeof(Datum) * natts);
+	receiver.isnull = palloc(sizeof(bool) * natts);
+	receiver.exprs = palloc0(sizeof(ExprState *) * natts);
+	receiver.estate = CreateExecutorState();
+
+	oldcxt = MemoryContextSwitchTo(receiver.estate->es_query_cxt);
+	for (int i = 0; i < natts; i++)
+	{
+		if (source->coercions[i] != NULL)
+			receiver.exprs[i] = ExecInitExpr((Expr *) source->coercions[i], NULL);
+	}
+	MemoryContextSwitchTo(oldcxt);
+
+	guc_level = NewGUCNestLevel();
+	if (source->serial)
+		(void) set_config_option("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	sql_begin();
+	sql_stream(query, idem_unit_params(source->target->scope, unit), false, &receiver.pub);
+	sql_end();
+	AtEOXact_GUC(false, guc_level);
+	FreeExecutorState(receiver.estate);
+}

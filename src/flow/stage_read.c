@@ -1,0 +1,234 @@
+/*-------------------------------------------------------------------------
+ *
+ * stage_read.c
+ *	  Rows on their way from the source into a stage.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "base/error.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "flow/stage_state.h"
+#include "flow/staged_row.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#define INT8_LESS_OPERATOR	412
+
+/* Several units, and rows of one key may belong to different ones. */
+static bool
+keys_cross_units(const Stage *stage)
+{
+	const Target *target = stage->source->target;
+
+	return list_length(stage->units) != 1 && target->nkeys > 0 && target->scope->ncolumns > 0 &&
+		!target->scope_in_key;
+}
+
+static void
+make_desc(Stage *stage)
+{
+	TupleDesc	from = stage->source->desc;
+	int			natts = from->natts;
+
+	stage->slice_place = stage->source->target->scope->slice != NULL ? natts++ : -1;
+	stage->lost_place = keys_cross_units(stage) ? natts++ : -1;
+	stage->desc = CreateTemplateTupleDesc(natts);
+	for (int i = 0; i < from->natts; i++)
+		TupleDescCopyEntry(stage->desc, i + 1, from, i + 1);
+	if (stage->slice_place >= 0)
+		TupleDescInitEntry(stage->desc, stage->slice_place + 1, "slice", INT8OID, -1, 0);
+	if (stage->lost_place >= 0)
+		TupleDescInitEntry(stage->desc, stage->lost_place + 1, "lost", BOOLOID, -1, 0);
+}
+
+Stage *
+idem_stage_create(Source *source, const Definition *def, List *units)
+{
+	Stage	   *stage = palloc0(sizeof(Stage));
+	Scope	   *scope = source->target->scope;
+	int			natts = source->desc->natts;
+	Oid		   *types = palloc(sizeof(Oid) * natts);
+
+	stage->source = source;
+	stage->def = def;
+	stage->units = units;
+	for (int i = 0; i < natts; i++)
+		types[i] = TupleDescAttr(source->desc, i)->atttypid;
+	stage->cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import stage", ALLOCSET_SMALL_SIZES);
+	stage->row_cxt = AllocSetContextCreate(stage->cxt, "idem_import staged row", ALLOCSET_SMALL_SIZES);
+	stage->hasher = idem_hasher_create(natts, types, stage->cxt);
+	stage->scope_values = palloc(sizeof(Datum) * (scope->ncolumns + 1));
+	stage->scope_isnull = palloc(sizeof(bool) * (scope->ncolumns + 1));
+	stage->values = palloc(sizeof(Datum) * (natts + 2));
+	stage->isnull = palloc(sizeof(bool) * (natts + 2));
+	make_desc(stage);
+	return stage;
+}
+
+void
+idem_stage_scope_values(Stage *stage, const Datum *values, const bool *isnull)
+{
+	Target	   *target = stage->source->target;
+
+	for (int i = 0; i < target->scope->ncolumns; i++)
+	{
+		stage->scope_values[i] = values[target->scope_columns[i]];
+		stage->scope_isnull[i] = isnull[target->scope_columns[i]];
+	}
+}
+
+/* Outside of all units: by the import's policy an error, a reject, or nothing. */
+static bool
+judge_scope(Stage *stage, Datum *values, bool *isnull)
+{
+	Target	   *target = stage->source->target;
+
+	idem_stage_scope_values(stage, values, isnull);
+	if (idem_units_contain(target->scope, stage->units,
+						   stage->scope_values, stage->scope_isnull))
+		return true;
+
+	if (stage->def->out_of_scope == OUT_OF_SCOPE_ERROR)
+		ereport(ERROR,
+				(errcode(ERRCODE_IDEM_OUT_OF_SCOPE),
+				 errmsg("a row of the source is outside the scope of the run"),
+				 errdetail("The row has %s.",
+						   idem_staged_describe(target, target->scope->ncolumns,
+												stage->source->target->scope_columns, values, isnull)),
+				 errhint("Read only the rows of the unit, or set out_of_scope to \"reject\" or \"ignore\".")));
+
+	if (stage->def->out_of_scope == OUT_OF_SCOPE_REJECT)
+	{
+		stage->outside.rows++;
+		idem_hash_add(&stage->outside.checksum, idem_hasher_row(stage->hasher, values, isnull));
+	}
+	return false;
+}
+
+static void
+keep_outside(Stage *stage)
+{
+	MemoryContext oldcxt = MemoryContextSwitchTo(GetMemoryChunkContext(stage));
+
+	if (stage->outside_rows == NULL)
+		stage->outside_rows = tuplestore_begin_heap(true, false, work_mem);
+	tuplestore_putvalues(stage->outside_rows, stage->desc, stage->values, stage->isnull);
+	MemoryContextSwitchTo(oldcxt);
+}
+
+/* Sink of a read that is only compared. */
+void
+idem_stage_sum_row(void *arg, Datum *values, bool *isnull)
+{
+	Stage	   *stage = arg;
+
+	if (!judge_scope(stage, values, isnull))
+		return;
+	stage->stored.rows++;
+	idem_hash_add(&stage->stored.checksum, idem_hasher_row(stage->hasher, values, isnull));
+}
+
+void
+idem_stage_sort_row(Stage *stage, Tuplesortstate *sort, const Datum *values, const bool *isnull)
+{
+	TupleTableSlot *slot = stage->passing;
+
+	memcpy(slot->tts_values, values, sizeof(Datum) * stage->desc->natts);
+	memcpy(slot->tts_isnull, isnull, sizeof(bool) * stage->desc->natts);
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(sort, slot);
+	ExecClearTuple(slot);
+}
+
+/* Sink of a read that is kept. */
+void
+idem_stage_keep_row(void *arg, Datum *values, bool *isnull)
+{
+	Stage	   *stage = arg;
+	int			natts = stage->source->desc->natts;
+	bool		inside = judge_scope(stage, values, isnull);
+
+	memcpy(stage->values, values, sizeof(Datum) * natts);
+	memcpy(stage->isnull, isnull, sizeof(bool) * natts);
+	if (stage->slice_place >= 0)
+	{
+		stage->isnull[stage->slice_place] = !inside;
+		if (inside)
+			stage->values[stage->slice_place] =
+				Int64GetDatum(idem_scope_slice_number(stage->source->target->scope, stage->scope_values[0]));
+	}
+	if (stage->lost_place >= 0)
+	{
+		stage->isnull[stage->lost_place] = false;
+		stage->values[stage->lost_place] = BoolGetDatum(false);
+	}
+
+	if (!inside)
+	{
+		if (stage->def->out_of_scope == OUT_OF_SCOPE_REJECT)
+			keep_outside(stage);
+		return;
+	}
+
+	if (stage->sort == NULL)
+	{
+		stage->stored.rows++;
+		idem_hash_add(&stage->stored.checksum, idem_hasher_row(stage->hasher, values, isnull));
+		tuplestore_putvalues(stage->store, stage->desc, stage->values, stage->isnull);
+		return;
+	}
+
+	idem_stage_sort_row(stage, stage->sort, stage->values, stage->isnull);
+}
+
+/* Sort by unit, or key and declared order, or both; NULL if that is no order at all. */
+Tuplesortstate *
+idem_stage_begin_sort(Stage *stage, bool by_unit, bool by_key)
+{
+	Source	   *source = stage->source;
+	Target	   *target = source->target;
+	Scope	   *scope = target->scope;
+	int			max = scope->ncolumns + 1 + target->nkeys + source->norder;
+	AttrNumber *attnums = palloc(sizeof(AttrNumber) * max);
+	Oid		   *operators = palloc(sizeof(Oid) * max);
+	Oid		   *collations = palloc(sizeof(Oid) * max);
+	bool	   *nulls_first = palloc0(sizeof(bool) * max);
+	int			n = 0;
+
+	if (by_unit && scope->slice != NULL)
+	{
+		attnums[n] = stage->slice_place + 1;
+		operators[n] = INT8_LESS_OPERATOR;
+		collations[n++] = InvalidOid;
+	}
+	else if (by_unit)
+	{
+		for (int i = 0; i < scope->ncolumns; i++)
+		{
+			attnums[n] = target->scope_columns[i] + 1;
+			operators[n] = scope->columns[i].lt_opr;
+			collations[n++] = scope->columns[i].collation;
+		}
+	}
+	for (int i = 0; by_key && i < target->nkeys; i++)
+	{
+		attnums[n] = target->keys[i].column + 1;
+		operators[n] = target->keys[i].lt_opr;
+		collations[n++] = target->keys[i].collation;
+	}
+	for (int i = 0; by_key && i < source->norder; i++)
+	{
+		attnums[n] = source->first_order + i + 1;
+		operators[n] = source->order[i].sort_opr;
+		nulls_first[n] = source->order[i].nulls_first;
+		collations[n++] = source->order[i].collation;
+	}
+	if (n == 0)
+		return NULL;
+	return tuplesort_begin_heap(stage->desc, n, attnums, operators, collations, nulls_first,
+								work_mem, NULL, TUPLESORT_NONE);
+}

@@ -1,0 +1,63 @@
+/*-------------------------------------------------------------------------
+ *
+ * stage_state.h
+ *	  A stage from the inside: shared by stage_read.c, which fills it, and
+ *	  stage.c, which hands its units out.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_STAGE_STATE_H
+#define IDEM_STAGE_STATE_H
+
+#include "executor/tuptable.h"
+#include "flow/stage.h"
+#include "utils/tuplesort.h"
+
+struct Stage
+{
+	Source	   *source;
+	const Definition *def;
+	List	   *units;			/* NIL: any */
+	int			next_unit;
+	TupleDesc	desc;			/* a staged row, and of the next two what is needed */
+	int			slice_place;	/* the number of the row's slice, or -1 */
+	int			lost_place;		/* whether it has lost to a row of its key, or -1 */
+	RowHasher  *hasher;
+	MemoryContext cxt;			/* of the hasher, which may have grown */
+	MemoryContext row_cxt;		/* reset for each row */
+	Datum	   *scope_values;
+	bool	   *scope_isnull;
+	Datum	   *values;			/* a row of desc */
+	bool	   *isnull;
+
+	Tuplesortstate *sort;		/* or, with nothing to sort: */
+	Tuplestorestate *store;
+	Fingerprint stored;			/* of what went into the store */
+	Tuplestorestate *outside_rows;
+	Fingerprint outside;		/* of those */
+
+	TupleTableSlot *passing;	/* a row on its way into a sort */
+	TupleTableSlot *head;		/* the next row of the sort, if any */
+	TupleTableSlot *winner;
+	bool		has_head;
+};
+
+/* in stage_read.c */
+
+extern Stage *idem_stage_create(Source *source, const Definition *def, List *units);
+
+/* Copy a row's scope values into the stage's arrays. */
+extern void idem_stage_scope_values(Stage *stage, const Datum *values, const bool *isnull);
+
+/* Read for an existing stage; the sinks that do not keep rows, and that do. */
+extern void idem_stage_sum_row(void *arg, Datum *values, bool *isnull);
+extern void idem_stage_keep_row(void *arg, Datum *values, bool *isnull);
+
+/*
+ * A sort by unit, or by key and declared order, or by both; NULL if that is
+ * no order at all.
+ */
+extern Tuplesortstate *idem_stage_begin_sort(Stage *stage, bool by_unit, bool by_key);
+extern void idem_stage_sort_row(Stage *stage, Tuplesortstate *sort, const Datum *values, const bool *isnull);
+
+#endif							/* IDEM_STAGE_STATE_H */

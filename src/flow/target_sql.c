@@ -1,0 +1,153 @@
+/*-------------------------------------------------------------------------
+ *
+ * target_sql.c
+ *	  The parts of a target as SQL.
+ *
+ * Everywhere t is a target row and s a staged one.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "flow/target.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+/* t."k" or s.c1, with the collation of the index where it is not the column's own */
+static char *
+key_operand(const Target *target, const KeyColumn *key, bool staged)
+{
+	const TargetColumn *column = &target->columns[key->column];
+	char	   *operand = staged ? psprintf("s.c%d", key->column + 1) :
+		psprintf("t.%s", quote_identifier(column->name));
+
+	if (OidIsValid(key->collation) && key->collation != column->collation)
+		operand = psprintf("(%s COLLATE %s)", operand, generate_collation_name(key->collation));
+	return operand;
+}
+
+/*
+ * t."k" OPERATOR(pg_catalog.=) s.c1 AND ...
+ *
+ * Where NULL equals NULL, and some staged key has one, arrays of one element are compared: they take NULLs
+ * as equal and, unlike IS NOT DISTINCT FROM, can be hashed.  Arrays compare by
+ * the default operator class and can't hold arrays, so the long form remains.
+ */
+char *
+idem_target_key_match(const Target *target)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		const KeyColumn *key = &target->keys[i];
+		Oid			type = target->columns[key->column].type;
+		bool		nulls_equal = key->nulls_equal && target->nulls_in_key;
+		char	   *left = key_operand(target, key, false);
+		char	   *right = key_operand(target, key, true);
+
+		if (i > 0)
+			appendStringInfoString(&buf, " AND ");
+		if (nulls_equal && key->default_class && OidIsValid(get_array_type(type)))
+		{
+			appendStringInfo(&buf, "ARRAY[%s] OPERATOR(pg_catalog.=) ARRAY[%s]", left, right);
+			continue;
+		}
+		if (nulls_equal)
+			appendStringInfoChar(&buf, '(');
+		generate_operator_clause(&buf, left, type, key->eq_opr, right, type);
+		if (nulls_equal)
+			appendStringInfo(&buf, " OR %s IS NULL AND %s IS NULL)", left, right);
+	}
+	return buf.data;
+}
+
+/*
+ * <key> AND t."day" OPERATOR(pg_catalog.=) $1
+ *
+ * The scope says nothing new, but lets the planner leave out partitions, and
+ * hash a unit instead of a table.
+ */
+char *
+idem_target_unit_match(const Target *target)
+{
+	char	   *match = idem_target_key_match(target);
+
+	if (target->scope_in_key)
+		match = psprintf("%s AND %s", match, idem_scope_predicate(target->scope, "t"));
+	return match;
+}
+
+/*
+ * pg_catalog.record_image_ne(ROW(t."a", t."b"), ROW(s.c2, s.c3))
+ *
+ * The image, so that types without equality take part, and 1.0 differs from
+ * 1.00.  As a function, since PostgreSQL takes an operator between two ROWs
+ * apart, column by column.
+ */
+char *
+idem_target_differs(const Target *target)
+{
+	StringInfoData left;
+	StringInfoData right;
+
+	initStringInfo(&left);
+	initStringInfo(&right);
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		if (!target->columns[i].compared)
+			continue;
+		appendStringInfo(&left, "%st.%s", left.len > 0 ? ", " : "", quote_identifier(target->columns[i].name));
+		appendStringInfo(&right, "%ss.c%d", right.len > 0 ? ", " : "", i + 1);
+	}
+	if (left.len == 0)
+		return pstrdup("false");
+	return psprintf("pg_catalog.record_image_ne(ROW(%s), ROW(%s))", left.data, right.data);
+}
+
+/* (t."v" OPERATOR(pg_catalog.>) s.c3 OR t."v" IS NOT NULL AND s.c3 IS NULL) IS TRUE */
+char *
+idem_target_newer(const Target *target)
+{
+	StringInfoData buf;
+	const TargetColumn *column;
+	char	   *left;
+	char	   *right;
+
+	if (target->version < 0)
+		return pstrdup("false");
+
+	column = &target->columns[target->version];
+	left = psprintf("t.%s", quote_identifier(column->name));
+	right = psprintf("s.c%d", target->version + 1);
+	initStringInfo(&buf);
+	appendStringInfoChar(&buf, '(');
+	generate_operator_clause(&buf, left, column->type, target->version_gt, right, column->type);
+	appendStringInfo(&buf, " OR %s IS NOT NULL AND %s IS NULL) IS TRUE", left, right);
+	return buf.data;
+}
+
+char *
+idem_target_columns(const Target *target)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < target->ncolumns; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(target->columns[i].name));
+	return buf.data;
+}
+
+char *
+idem_target_staged_columns(const Target *target)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < target->ncolumns; i++)
+		appendStringInfo(&buf, "%ss.c%d", i > 0 ? ", " : "", i + 1);
+	return buf.data;
+}

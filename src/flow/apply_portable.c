@@ -241,7 +241,7 @@ is_key_violation(const Target *target, const ErrorData *error)
 	Oid			schema;
 	Oid			index;
 
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || target->nkeys == 0)
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
 		return false;
 	if (!OidIsValid(target->key_index) || error->schema_name == NULL || error->constraint_name == NULL)
 		return true;

@@ -146,9 +146,14 @@ judge_head(Stage *stage, StagedUnit *staged)
 	Target	   *target = stage->source->target;
 	TupleTableSlot *head = stage->head;
 	MemoryContext oldcxt = MemoryContextSwitchTo(stage->row_cxt);
+	Hash128		hash = idem_hasher_row(stage->hasher, head->tts_values, head->tts_isnull);
+	bool		lost = stage->lost_place >= 0 && DatumGetBool(head->tts_values[stage->lost_place]);
 
+	/* who lost to a row of another unit is the unit's affair as well: it counts twice in the sum */
 	staged->read.rows++;
-	idem_hash_add(&staged->read.checksum, idem_hasher_row(stage->hasher, head->tts_values, head->tts_isnull));
+	idem_hash_add(&staged->read.checksum, hash);
+	if (lost)
+		idem_hash_add(&staged->read.checksum, hash);
 
 	if (idem_staged_null_key(target, head->tts_isnull))
 	{
@@ -158,7 +163,7 @@ judge_head(Stage *stage, StagedUnit *staged)
 		tuplestore_puttupleslot(staged->null_key_rows, head);
 		staged->null_keys++;
 	}
-	else if (stage->lost_place >= 0 ? DatumGetBool(head->tts_values[stage->lost_place]) :
+	else if (stage->lost_place >= 0 ? lost :
 			 staged->winners > 0 && target->nkeys > 0 && head_lost(stage))
 		staged->collapsed++;
 	else

@@ -27,18 +27,15 @@
 #include "catalog/partition.h"
 #include "executor/spi.h"
 #include "flow/apply.h"
-#include "lib/stringinfo.h"
+#include "flow/apply_sql.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 
-#define ROWS "idem_import_rows"
-
 /* Rounds of judging anew before other writers are kept out. */
 #define MAX_ROUNDS	5
-#define MAX_REPLACE_ROUNDS	2
 
 typedef enum StepKind
 {
@@ -63,131 +60,6 @@ typedef struct Step
 	ErrorData  *error;			/* why it is still pending */
 } Step;
 
-/* DELETE FROM target t WHERE <scope> AND NOT EXISTS (SELECT FROM idem_import_rows s WHERE <key>) */
-static char *
-remove_query(const Target *target)
-{
-	return psprintf("DELETE FROM %s t WHERE %s AND NOT EXISTS (SELECT FROM " ROWS " s WHERE %s)",
-					target->name, idem_scope_predicate(target->scope, "t"), idem_target_key_match(target));
-}
-
-/* DELETE FROM target t USING idem_import_rows s WHERE <key> AND NOT (<newer>) */
-static char *
-delete_query(const Target *target)
-{
-	return psprintf("DELETE FROM %s t USING " ROWS " s WHERE %s AND NOT (%s)",
-					target->name, idem_target_unit_match(target), idem_target_newer(target));
-}
-
-/*
- * UPDATE target t SET "a" = s.c1, ... FROM idem_import_rows s
- * WHERE <key> AND <differs> AND NOT (<newer>)
- *
- * NULL if there is no column to set.
- */
-static char *
-update_query(const Target *target)
-{
-	StringInfoData set;
-
-	initStringInfo(&set);
-	for (int i = 0; i < target->ncolumns; i++)
-	{
-		if (target->columns[i].updated && !target->columns[i].exchanged)
-			appendStringInfo(&set, "%s%s = s.c%d", set.len > 0 ? ", " : "",
-							 quote_identifier(target->columns[i].name), i + 1);
-	}
-	if (set.len == 0)
-		return NULL;
-	return psprintf("UPDATE %s t SET %s FROM " ROWS " s WHERE %s AND %s AND NOT (%s)",
-					target->name, set.data, idem_target_unit_match(target),
-					idem_target_differs(target), idem_target_newer(target));
-}
-
-/* INSERT INTO target ("a", "b") OVERRIDING SYSTEM VALUE SELECT s.c1, s.c2 FROM idem_import_rows s */
-static char *
-insert_query(const Target *target)
-{
-	return psprintf("INSERT INTO %s (%s)%s SELECT %s FROM " ROWS " s",
-					target->name, idem_target_columns(target),
-					target->overriding ? " OVERRIDING SYSTEM VALUE" : "",
-					idem_target_staged_columns(target));
-}
-
-/* Columns of the target that an exchanged row keeps: neither set by the import nor generated. */
-static List *
-kept_columns(const Target *target)
-{
-	TupleDesc	desc = RelationGetDescr(target->rel);
-	List	   *names = NIL;
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped && att->attgenerated == '\0' &&
-			idem_target_column(target, NameStr(att->attname)) < 0)
-			names = lappend(names, makeString(pstrdup(NameStr(att->attname))));
-	}
-	return names;
-}
-
-/*
- * WITH old AS (
- *    DELETE FROM target t USING idem_import_rows s
- *    WHERE <key> AND NOT (<newer>) AND record_image_ne(ROW(t."u"), ROW(s.c2))
- *    RETURNING s.c1, s.c2, t."kept")
- * INSERT INTO target ("a", "u", "kept") OVERRIDING SYSTEM VALUE
- * SELECT * FROM old ORDER BY 1 USING OPERATOR(pg_catalog.<)
- *
- * "u" are the columns that can't be updated in place.  The sort holds the
- * first insert back until the last row is deleted.
- */
-static char *
-exchange_query(const Target *target, bool unique)
-{
-	StringInfoData returning;
-	StringInfoData left;
-	StringInfoData right;
-	List	   *kept = kept_columns(target);
-	const KeyColumn *key = &target->keys[0];
-	Oid			lt_schema = get_func_namespace(get_opcode(key->lt_opr));
-
-	initStringInfo(&returning);
-	initStringInfo(&left);
-	initStringInfo(&right);
-	for (int i = 0; i < target->ncolumns; i++)
-	{
-		const TargetColumn *column = &target->columns[i];
-		char	   *mine = psprintf("t.%s", quote_identifier(column->name));
-		char	   *staged = psprintf("s.c%d", i + 1);
-		bool		is_key = false;
-
-		for (int k = 0; k < target->nkeys; k++)
-			is_key |= target->keys[k].column == i;
-		appendStringInfo(&returning, "%s%s", i > 0 ? ", " : "", column->updated || is_key ? staged : mine);
-		if (unique ? column->unique : column->exchanged)
-		{
-			appendStringInfo(&left, "%s%s", left.len > 0 ? ", " : "", mine);
-			appendStringInfo(&right, "%s%s", right.len > 0 ? ", " : "", staged);
-		}
-	}
-	if (left.len == 0)
-		return NULL;
-
-	return psprintf("WITH old AS (DELETE FROM %1$s t USING " ROWS " s WHERE %2$s AND NOT (%3$s) "
-					"AND pg_catalog.record_image_ne(ROW(%4$s), ROW(%5$s)) RETURNING %6$s%7$s%8$s) "
-					"INSERT INTO %1$s (%9$s%7$s%10$s)%11$s SELECT * FROM old "
-					"ORDER BY %12$d USING OPERATOR(%13$s.%14$s)",
-					target->name, idem_target_unit_match(target), idem_target_newer(target),
-					left.data, right.data, returning.data,
-					kept != NIL ? ", " : "", idem_column_list(kept, "t."),
-					idem_target_columns(target), idem_column_list(kept, ""),
-					RelationGetForm(target->rel)->relkind == RELKIND_VIEW ? "" : " OVERRIDING SYSTEM VALUE",
-					key->column + 1,
-					quote_identifier(get_namespace_name(lt_schema)), get_opname(key->lt_opr));
-}
-
 static bool
 is_uniqueness_violation(const ErrorData *error)
 {
@@ -210,9 +82,9 @@ try_step(Step *step)
 	PG_TRY();
 	{
 		sql_begin();
-		sql_register(ROWS, step->desc, step->rows, step->nrows);
+		sql_register(APPLY_ROWS, step->desc, step->rows, step->nrows);
 		step->written = step->exchanged + sql_execute(step->code, step->query, step->params);
-		sql_forget(ROWS);
+		sql_forget(APPLY_ROWS);
 		sql_end();
 		ReleaseCurrentSubTransaction();
 		step->pending = false;
@@ -285,7 +157,7 @@ exchange(const Target *target, Step *update, bool unique)
 	const char *obstacle = exchange_obstacle(target);
 	Step		step = *update;
 
-	step.query = exchange_query(target, unique);
+	step.query = idem_apply_exchange_query(target, unique);
 	step.code = SPI_OK_INSERT;
 	step.pending = true;
 	step.exchanged = 0;
@@ -430,15 +302,15 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
 			idem_target_lock(target, ShareRowExclusiveLock);
 
 		steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, NULL, NULL, NULL, NULL, 0);
-		steps[STEP_DELETE] = make_step(SPI_OK_DELETE, delete_query(target), params,
+		steps[STEP_DELETE] = make_step(SPI_OK_DELETE, idem_apply_delete_query(target), params,
 									   diff->desc, diff->gone_rows, diff->gone);
-		steps[STEP_UPDATE] = make_step(SPI_OK_UPDATE, update_query(target), params,
+		steps[STEP_UPDATE] = make_step(SPI_OK_UPDATE, idem_apply_update_query(target), params,
 									   diff->desc, diff->changed_rows, diff->changed);
-		steps[STEP_INSERT] = make_step(SPI_OK_INSERT, insert_query(target), params,
+		steps[STEP_INSERT] = make_step(SPI_OK_INSERT, idem_apply_insert_query(target), params,
 									   diff->desc, diff->fresh_rows, diff->fresh);
 		if (round == 0 && removal != NULL)
 		{
-			steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, remove_query(target), params,
+			steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, idem_apply_remove_query(target), params,
 										   removal->desc, removal->rows, removal->nrows);
 			steps[STEP_REMOVE].pending = true;
 		}
@@ -488,9 +360,8 @@ void
 idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
 				   Tuplestorestate *rows, int64 nrows, Tally *tally)
 {
-	char	   *delete = psprintf("DELETE FROM %s t WHERE %s", target->name,
-								  idem_scope_predicate(target->scope, "t"));
-	Step		insert = make_step(SPI_OK_INSERT, insert_query(target), NULL, desc, rows, nrows);
+	char	   *delete = idem_apply_clear_query(target);
+	Step		insert = make_step(SPI_OK_INSERT, idem_apply_insert_query(target), NULL, desc, rows, nrows);
 
 	for (int round = 0;; round++)
 	{

@@ -344,6 +344,9 @@ bind_staged_column(Source *source, int place, const char *staged, const char *na
 {
 	TupleDescInitEntry(source->desc, place + 1, staged, type, typmod, 0);
 	source->coercions[place] = coercion(name, TupleDescAttr(source->raw, place), place, type, typmod);
+	source->dates[place] = TypeCategory(getBaseType(type)) == TYPCATEGORY_DATETIME &&
+		TypeCategory(getBaseType(TupleDescAttr(source->raw, place)->atttypid)) == TYPCATEGORY_STRING &&
+		TupleDescAttr(source->raw, place)->attlen == -1;
 	source->serial |= parallel_unsafe_walker(source->coercions[place], NULL);
 }
 
@@ -408,6 +411,7 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 
 	source->desc = CreateTemplateTupleDesc(source->raw->natts);
 	source->coercions = palloc0(sizeof(Node *) * source->raw->natts);
+	source->dates = palloc0(sizeof(bool) * source->raw->natts);
 	for (int i = 0; i < target->ncolumns; i++)
 		bind_staged_column(source, i, psprintf("c%d", i + 1), target->columns[i].name,
 						   target->columns[i].type, target->columns[i].typmod);

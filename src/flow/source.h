@@ -38,6 +38,7 @@ typedef struct Source
 	OrderColumn *order;
 	TupleDesc	raw;			/* of a row as read */
 	Node	  **coercions;		/* from raw to staged; NULL: taken as it is */
+	bool	   *dates;			/* text that is read as a date or time */
 	bool		serial;			/* one of them must not run in parallel mode */
 } Source;
 

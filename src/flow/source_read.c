@@ -7,8 +7,12 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
+#include "base/error.h"
 #include "base/sql.h"
 #include "executor/executor.h"
+#include "flow/clock.h"
 #include "flow/source.h"
 #include "utils/guc.h"
 
@@ -39,6 +43,26 @@ row_context(void *arg)
 				   NameStr(TupleDescAttr(receiver->source->raw, receiver->column)->attname));
 }
 
+/* What stands in a file as "today" is another day tomorrow. */
+static void
+refuse_clock_word(Datum value)
+{
+	struct varlena *text = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
+	const char *start = VARDATA_ANY(text);
+	int			len = VARSIZE_ANY_EXHDR(text);
+	int			letter = 0;
+
+	/* most dates are digits */
+	while (letter < len && !isalpha((unsigned char) start[letter]))
+		letter++;
+	if (letter == len || !idem_clock_word(pnstrdup(start, len)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_IDEM_NOT_DETERMINISTIC),
+			 errmsg("source is not deterministic: \"%s\" is read as the present date or time", pnstrdup(start, len)),
+			 errhint("Write the date itself.")));
+}
+
 static bool
 staging_receive(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -64,6 +88,8 @@ staging_receive(TupleTableSlot *slot, DestReceiver *self)
 		if (receiver->exprs[i] != NULL)
 		{
 			receiver->column = i;
+			if (receiver->source->dates[i] && !slot->tts_isnull[i])
+				refuse_clock_word(slot->tts_values[i]);
 			receiver->values[i] = ExecEvalExpr(receiver->exprs[i], econtext, &receiver->isnull[i]);
 		}
 		else

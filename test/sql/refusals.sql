@@ -408,6 +408,17 @@ SELECT try_run('a');
 SELECT count(*), min(val) FROM t;
 SELECT idem_import_drop('a', true);
 
+-- a text that is read as the present day would be another one tomorrow
+CREATE TABLE spelled (id int, day text);
+CREATE TABLE spelled_t (id int PRIMARY KEY, day date);
+INSERT INTO spelled VALUES (1, '2026-01-02'), (2, 'Jan 5 2026'), (3, ' Today ');
+SELECT idem_import_create('a', 'spelled', 'spelled_t', key => '{id}');
+SELECT try_run('a');
+DELETE FROM spelled WHERE id = 3;
+SELECT try_run('a');
+SELECT * FROM spelled_t ORDER BY id;
+SELECT idem_import_drop('a', true);
+
 -- a run inside a transaction that is rolled back is recorded when it failed, and forgotten when it did not
 TRUNCATE s, t;
 INSERT INTO s VALUES (1, 'x', NULL), (1, 'y', NULL);

@@ -196,7 +196,6 @@ run_import(Run *run)
 	const RunRequest *request = run->request;
 	char	   *label;
 	List	   *units;
-	ListCell   *lc;
 
 	run->target = idem_target_open(run->def);
 
@@ -228,13 +227,7 @@ run_import(Run *run)
 	if (!request->plan)
 		lock_units(run, units);
 
-	if (run->source->by_unit)
-	{
-		foreach(lc, units)
-			run_units(run, list_make1(lfirst(lc)));
-	}
-	else
-		run_units(run, units);
+	run_units(run, units);
 
 	if (!request->plan)
 		settle_call(run, label);

@@ -114,6 +114,28 @@ mark_losers(Stage *stage)
 	fetch_head(stage);
 }
 
+/* Once, or for each unit where the source has parameters. */
+static void
+read_source(Stage *stage)
+{
+	Source	   *source = stage->source;
+	bool		within = stage->def->out_of_scope == OUT_OF_SCOPE_IGNORE;
+	ListCell   *lc;
+
+	if (list_length(stage->units) == 1 || !source->by_unit)
+	{
+		Unit	   *only = list_length(stage->units) == 1 ? linitial(stage->units) : NULL;
+
+		idem_source_read(source, only, within, idem_stage_keep_row, stage);
+		return;
+	}
+	foreach(lc, stage->units)
+	{
+		stage->expected = list_make1(lfirst(lc));
+		idem_source_read(source, lfirst(lc), within, idem_stage_keep_row, stage);
+	}
+}
+
 Stage *
 idem_stage_begin(Source *source, const Definition *def, List *units)
 {
@@ -127,7 +149,7 @@ idem_stage_begin(Source *source, const Definition *def, List *units)
 	if (stage->sort == NULL)
 		stage->store = tuplestore_begin_heap(true, false, work_mem);
 
-	idem_source_read(source, only, def->out_of_scope == OUT_OF_SCOPE_IGNORE, idem_stage_keep_row, stage);
+	read_source(stage);
 
 	if (stage->sort != NULL)
 	{

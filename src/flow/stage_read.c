@@ -56,6 +56,7 @@ idem_stage_create(Source *source, const Definition *def, List *units)
 	stage->source = source;
 	stage->def = def;
 	stage->units = units;
+	stage->expected = units;
 	for (int i = 0; i < natts; i++)
 		types[i] = TupleDescAttr(source->desc, i)->atttypid;
 	stage->cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import stage", ALLOCSET_SMALL_SIZES);
@@ -88,7 +89,7 @@ judge_scope(Stage *stage, Datum *values, bool *isnull)
 	Target	   *target = stage->source->target;
 
 	idem_stage_scope_values(stage, values, isnull);
-	if (idem_units_contain(target->scope, stage->units,
+	if (idem_units_contain(target->scope, stage->expected,
 						   stage->scope_values, stage->scope_isnull))
 		return true;
 

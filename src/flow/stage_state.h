@@ -18,6 +18,7 @@ struct Stage
 	Source	   *source;
 	const Definition *def;
 	List	   *units;			/* NIL: any */
+	List	   *expected;		/* those that the rows being read may belong to */
 	int			next_unit;
 	TupleDesc	desc;			/* a staged row, and of the next two what is needed */
 	int			slice_place;	/* the number of the row's slice, or -1 */

@@ -49,4 +49,8 @@ test:
 matrix:
 	@test/matrix.sh
 
-.PHONY: all install uninstall clean installcheck demo test matrix
+# against plain SQL; test/bench/bench.sh says what can be chosen
+bench:
+	@test/bench/bench.sh
+
+.PHONY: all install uninstall clean installcheck demo test matrix bench

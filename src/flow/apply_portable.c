@@ -55,6 +55,7 @@ typedef struct Step
 	Tuplestorestate *rows;
 	int64		nrows;
 	bool		pending;
+	bool		exchange_done;	/* nothing is left that an UPDATE can't set */
 	int64		written;
 	int64		exchanged;		/* of these, by an exchange */
 	ErrorData  *error;			/* why it is still pending */
@@ -175,9 +176,20 @@ exchange(const Target *target, Step *update, bool unique)
 		ReThrowError(update->error);
 	}
 
+	/*
+	 * Another session's UPDATE of a row that is deleted here would find
+	 * nothing to update; behind a table lock it waits, and finds the new row.
+	 */
+	idem_target_lock(target, ShareRowExclusiveLock);
 	try_step(&step);
 	if (step.pending)
-		ReThrowError(step.error);
+	{
+		update->error = step.error;
+		if (unique || !is_uniqueness_violation(step.error))
+			ReThrowError(step.error);
+		return;
+	}
+	update->exchange_done = true;
 	update->exchanged += step.written;
 	update->written = update->exchanged;
 	if (update->query != NULL)
@@ -205,8 +217,12 @@ try_steps(const Target *target, Step *steps)
 
 			if (!steps[i].pending)
 				continue;
-			if (i == STEP_UPDATE && target->exchanges && steps[i].error == NULL)
-				exchange(target, &steps[i], false);
+			if (i == STEP_UPDATE && target->exchanges && !steps[i].exchange_done)
+			{
+				/* if that fails, all columns are exchanged together later */
+				if (steps[i].error == NULL)
+					exchange(target, &steps[i], false);
+			}
 			else
 				try_step(&steps[i]);
 			progress |= !steps[i].pending;

@@ -129,7 +129,7 @@ idem_apply_exchange_query(const Target *target, bool unique)
 		for (int k = 0; k < target->nkeys; k++)
 			is_key |= target->keys[k].column == i;
 		appendStringInfo(&returning, "%s%s", i > 0 ? ", " : "", column->updated || is_key ? staged : mine);
-		if (unique ? column->unique : column->exchanged)
+		if (column->exchanged || (unique && column->unique))
 		{
 			appendStringInfo(&left, "%s%s", left.len > 0 ? ", " : "", mine);
 			appendStringInfo(&right, "%s%s", right.len > 0 ? ", " : "", staged);

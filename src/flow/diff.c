@@ -18,6 +18,7 @@
 #include "base/sql.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "executor/tstoreReceiver.h"
 #include "flow/diff.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -254,4 +255,40 @@ idem_diff_missing(const Target *target, const Unit *unit, TupleDesc desc,
 	*missing = sql_column_int8(&row, "missing", 0);
 	sql_forget(STAGED);
 	sql_end();
+}
+
+/*
+ * SELECT s.c1, s.c2, s.slice, s.lost FROM idem_import_staged s JOIN target t ON <key>
+ * WHERE pg_catalog.record_image_ne(ROW(t."day"), ROW(s.c1))
+ */
+int64
+idem_diff_movers(const Target *target, TupleDesc desc, Tuplestorestate *winners, Tuplestorestate *movers)
+{
+	DestReceiver *receiver;
+	StringInfoData columns;
+	StringInfoData theirs;
+	StringInfoData ours;
+
+	sql_begin();
+	initStringInfo(&columns);
+	initStringInfo(&theirs);
+	initStringInfo(&ours);
+	for (int i = 0; i < desc->natts; i++)
+		appendStringInfo(&columns, "%ss.%s", i > 0 ? ", " : "", NameStr(TupleDescAttr(desc, i)->attname));
+	for (int i = 0; i < target->scope->ncolumns; i++)
+	{
+		appendStringInfo(&theirs, "%st.%s", i > 0 ? ", " : "", quote_identifier(target->scope->columns[i].name));
+		appendStringInfo(&ours, "%ss.c%d", i > 0 ? ", " : "", target->scope_columns[i] + 1);
+	}
+
+	receiver = CreateTuplestoreDestReceiver();
+	SetTuplestoreDestReceiverParams(receiver, movers, CurrentMemoryContext, false, NULL, NULL);
+	sql_register(STAGED, desc, winners, tuplestore_tuple_count(winners));
+	sql_stream(psprintf("SELECT %s FROM " STAGED " s JOIN %s t ON %s "
+						"WHERE pg_catalog.record_image_ne(ROW(%s), ROW(%s))",
+						columns.data, target->name, idem_target_key_match(target), theirs.data, ours.data),
+			   NULL, true, receiver);
+	sql_forget(STAGED);
+	sql_end();
+	return tuplestore_tuple_count(movers);
 }

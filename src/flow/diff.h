@@ -42,4 +42,12 @@ extern void idem_diff_rows(const Target *target, const Definition *def, const Un
 extern void idem_diff_missing(const Target *target, const Unit *unit, TupleDesc desc,
 							  Tuplestorestate *rows, int64 nrows, int64 *total, int64 *missing);
 
+/*
+ * Of the winners of several units, those whose target row lies in another
+ * place of the scope than they do: the run will move it.  Appended to movers;
+ * returns how many.
+ */
+extern int64 idem_diff_movers(const Target *target, TupleDesc desc, Tuplestorestate *winners,
+							  Tuplestorestate *movers);
+
 #endif							/* IDEM_DIFF_H */

@@ -27,6 +27,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "flow/diff.h"
 #include "flow/pin.h"
 #include "flow/run_unit.h"
 #include "ledger/reject.h"
@@ -87,6 +88,13 @@ read_source(Run *run, List *units)
 	}
 
 	stage = idem_stage_begin(run->source, run->def, units);
+	run->nmovers = 0;
+	if (idem_stage_winners(stage) != NULL)
+	{
+		run->target->nulls_in_key = true;
+		run->movers = tuplestore_begin_heap(true, false, work_mem);
+		run->nmovers = idem_diff_movers(run->target, idem_stage_desc(stage), idem_stage_winners(stage), run->movers);
+	}
 	while (current && idem_stage_next(stage, &staged))
 	{
 		const char *name = staged.unit != NULL ? staged.unit->name : IDEM_WHOLE_TABLE;
@@ -112,6 +120,11 @@ read_source(Run *run, List *units)
 		MemoryContextDelete(unit_cxt);
 	}
 	idem_stage_end(stage);
+	if (run->movers != NULL)
+		tuplestore_end(run->movers);
+	run->movers = NULL;
+	if (current && run->nmovers > 0 && !run->request->plan)
+		idem_run_sum_again(run);
 	return current;
 }
 

@@ -14,11 +14,13 @@
 #include "access/xact.h"
 #include "base/error.h"
 #include "base/relation.h"
+#include "executor/tuptable.h"
 #include "flow/apply.h"
 #include "flow/aside.h"
 #include "flow/fingerprint.h"
 #include "flow/run_unit.h"
 #include "ledger/reject.h"
+#include "miscadmin.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -61,7 +63,7 @@ add_note(Run *run, const char *note)
 
 /* Write down what came of the unit, and hand out its record. */
 static void
-finish_unit(Run *run)
+finish_unit(Run *run, const Unit *unit)
 {
 	MemoryContext oldcxt = MemoryContextSwitchTo(run->trace->cxt);
 	RunRecord  *record = run->record;
@@ -75,6 +77,7 @@ finish_unit(Run *run)
 	run->trace->results = lappend(run->trace->results, result);
 	MemoryContextSwitchTo(run->cxt);
 	run->done = lappend(run->done, makeString(pstrdup(record->unit)));
+	run->done_units = lappend(run->done_units, unconstify(Unit *, unit));
 	MemoryContextSwitchTo(oldcxt);
 }
 
@@ -118,7 +121,7 @@ idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fin
 		if (receipt->failed_since)
 			idem_ledger_recovered(record);
 	}
-	finish_unit(run);
+	finish_unit(run, unit);
 	return true;
 }
 
@@ -204,22 +207,48 @@ count_diff(Tally *tally, const Diff *diff, const StagedUnit *staged, int64 missi
 	tally->unchanged = staged->winners - diff->fresh - diff->changed - diff->gone - diff->stale;
 }
 
+/*
+ * The rows whose keys are not missing from the unit: its own winners, and
+ * those of other units that will take their target row from wherever it is.
+ */
+static Removal
+present_rows(Run *run, Stage *stage, const StagedUnit *staged)
+{
+	Removal		present = {idem_stage_desc(stage), staged->rows, staged->winners};
+	Tuplestorestate *parts[2] = {staged->rows, run->movers};
+	TupleTableSlot *slot;
+
+	if (run->nmovers == 0)
+		return present;
+
+	present.rows = tuplestore_begin_heap(true, false, work_mem);
+	present.nrows += run->nmovers;
+	slot = MakeSingleTupleTableSlot(present.desc, &TTSOpsMinimalTuple);
+	for (int i = 0; i < lengthof(parts); i++)
+	{
+		tuplestore_rescan(parts[i]);
+		while (tuplestore_gettupleslot(parts[i], true, false, slot))
+			tuplestore_puttupleslot(present.rows, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return present;
+}
+
 /* Rows have keys: compare, and write only what differs. */
 static void
-run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
+run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt, const Removal *present)
 {
 	Tally		tally = run->record->tally;
 	Tally		planned = tally;
 	Diff	   *diff = idem_diff_create(run->target, run->def);
 	TupleDesc	desc = idem_stage_desc(stage);
-	Removal		removal = {desc, staged->rows, staged->winners};
 	int64		total = 0;
 	int64		missing = 0;
 
 	add_note(run, "rows have a key: only what differs is written");
 	idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
 	if (removes_missing(run->def))
-		idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
+		idem_diff_missing(run->target, staged->unit, present->desc, present->rows, present->nrows, &total, &missing);
 	count_diff(&planned, diff, staged, missing);
 	guard_removal(run, receipt, total, missing, &planned);
 
@@ -231,7 +260,7 @@ run_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receip
 	else
 	{
 		int64		swallowed = idem_apply_diff(run->target, run->def, staged->unit, diff,
-												missing > 0 ? &removal : NULL, &tally);
+												missing > 0 ? present : NULL, &tally);
 
 		/* rows that went may have taken others with them, by a foreign key to the table itself */
 		if (tally.removed + tally.deleted > 0 && idem_relation_delete_cascades(run->target->rel))
@@ -332,7 +361,8 @@ transactions_ended(void)
  * rows were judged, look again, after the fingerprint was taken.
  */
 static bool
-is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fingerprint *target, uint64 ended)
+is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Removal *present,
+		   const Fingerprint *target, uint64 ended)
 {
 	TupleDesc	desc = idem_stage_desc(stage);
 	Diff	   *diff;
@@ -348,7 +378,7 @@ is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fingerprint *
 	diff = idem_diff_create(run->target, run->def);
 	idem_diff_rows(run->target, run->def, staged->unit, desc, staged->rows, staged->winners, diff);
 	if (removes_missing(run->def))
-		idem_diff_missing(run->target, staged->unit, desc, staged->rows, staged->winners, &total, &missing);
+		idem_diff_missing(run->target, staged->unit, present->desc, present->rows, present->nrows, &total, &missing);
 	settled = diff->fresh + diff->changed + diff->gone + missing == 0;
 	idem_diff_free(diff);
 	return settled;
@@ -362,18 +392,21 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 	Tally	   *tally = &record->tally;
 	bool		replace = run->target->nkeys == 0 || run->def->method == METHOD_REPLACE;
 	uint64		ended = transactions_ended();
+	Removal		present = {0};
 
 	if (!run->request->plan)
 		record->run_id = idem_history_next_run_id();
 	set_aside(run, stage, staged);
-	run->target->nulls_in_key = staged->nulls_in_key;
+	run->target->nulls_in_key = staged->nulls_in_key || run->nmovers > 0;
+	if (staged->unit != NULL)
+		present = present_rows(run, stage, staged);
 
 	record->method = replace ? "replace" : "diff";
 	record->engine = ENGINE;
 	if (staged->unit == NULL)
 		add_note(run, "rows that belong to no unit");
 	else if (!replace)
-		run_diff(run, stage, staged, receipt);
+		run_diff(run, stage, staged, receipt, &present);
 	else if (!same_rows(run, staged))
 		run_replace(run, stage, staged, receipt);
 	record->status = tally->inserted + tally->updated + tally->deleted + tally->removed > 0 ?
@@ -387,9 +420,34 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 
 			set_checksum(run, &target);
 			idem_ledger_applied(record, &staged->read, &target,
-								is_settled(run, stage, staged, &target, ended));
+								is_settled(run, stage, staged, &present, &target, ended));
 		}
 		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects, true);
 	}
-	finish_unit(run);
+	if (present.rows != NULL && present.rows != staged->rows)
+		tuplestore_end(present.rows);
+	finish_unit(run, staged->unit);
+}
+
+void
+idem_run_sum_again(Run *run)
+{
+	ListCell   *lc1;
+	ListCell   *lc2;
+
+	forboth(lc1, run->trace->results, lc2, run->done_units)
+	{
+		RunRecord  *record = lfirst(lc1);
+		Unit	   *unit = lfirst(lc2);
+		Fingerprint target;
+
+		if (unit == NULL)
+			continue;
+		target = idem_fingerprint_target(run->target, unit, true);
+		if (idem_hash_equal(target.checksum, record->checksum))
+			continue;
+		record->checksum = target.checksum;
+		idem_history_sum_again(record);
+		idem_ledger_sum_again(record, &target);
+	}
 }

@@ -22,6 +22,9 @@ typedef struct Run
 	Oid			who;
 	MemoryContext cxt;			/* for as long as the run goes on */
 	List	   *done;			/* names of finished units, of String */
+	List	   *done_units;		/* those units, NULL for rows that no unit owns */
+	Tuplestorestate *movers;	/* winners that take their target row from another unit */
+	int64		nmovers;
 	bool		reread;			/* the source has been read more than once */
 } Run;
 
@@ -36,5 +39,11 @@ extern bool idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receip
 
 /* Judge a unit's staged rows, apply them (but for a plan), and finish it. */
 extern void idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *receipt);
+
+/*
+ * Where rows have moved between units of the run: correct what finished units
+ * say of their target rows.
+ */
+extern void idem_run_sum_again(Run *run);
 
 #endif							/* IDEM_RUN_UNIT_H */

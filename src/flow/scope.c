@@ -19,6 +19,7 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/json.h"
@@ -268,6 +269,20 @@ idem_unit_contains(Scope *scope, const Unit *unit, const Datum *values, const bo
 	return true;
 }
 
+/* A text that is the name of what is no unit can't be the name of one. */
+static bool
+is_whole_table(Scope *scope, Datum value)
+{
+	ScopeColumn *column = &scope->columns[0];
+	struct varlena *text;
+
+	if (scope->ncolumns != 1 || column->typlen != -1 ||
+		TypeCategory(column->basetype) != TYPCATEGORY_STRING)
+		return false;
+	text = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
+	return VARSIZE_ANY_EXHDR(text) == 1 && VARDATA_ANY(text)[0] == IDEM_WHOLE_TABLE[0];
+}
+
 /*
  * Several units that were asked for are the values or slices between a first
  * and a last one, without gaps.
@@ -290,7 +305,7 @@ idem_units_contain(Scope *scope, List *units, const Datum *values, const bool *i
 	if (scope->slice && !idem_value_is_finite(column->basetype, values[0]))
 		return false;
 	if (units == NIL)
-		return true;
+		return !is_whole_table(scope, values[0]);
 
 	first = linitial(units);
 	last = llast(units);

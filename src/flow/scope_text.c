@@ -55,6 +55,13 @@ idem_scope_units(Scope *scope, const char *text)
 	if (scope->ncolumns > 1)
 		return list_make1(unit_in_json(scope, text));
 
+	if (strcmp(text, IDEM_WHOLE_TABLE) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" is no unit of an import with scope columns", IDEM_WHOLE_TABLE),
+				 errdetail("It is the name of a whole table, and of rows that belong to no unit."),
+				 errhint("Leave out the scope for all units in the source.")));
+
 	if (idem_type_has_ranges(column->basetype) && idem_range_parse(text, &range))
 		return units_in_range(scope, text, &range);
 

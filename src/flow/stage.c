@@ -31,6 +31,12 @@ idem_stage_desc(Stage *stage)
 	return stage->desc;
 }
 
+Tuplestorestate *
+idem_stage_winners(Stage *stage)
+{
+	return stage->winners;
+}
+
 Fingerprint
 idem_stage_fingerprint(Source *source, const Definition *def, Unit *unit)
 {
@@ -84,6 +90,8 @@ mark_losers(Stage *stage)
 	Tuplesortstate *by_unit = idem_stage_begin_sort(stage, true, false);
 	bool		have_winner = false;
 
+	stage->winners = tuplestore_begin_heap(true, false, work_mem);
+
 	while (stage->has_head)
 	{
 		int			natts = stage->desc->natts;
@@ -98,6 +106,7 @@ mark_losers(Stage *stage)
 		idem_stage_sort_row(stage, by_unit, stage->values, stage->isnull);
 		if (!lost && !null_key)
 		{
+			tuplestore_puttupleslot(stage->winners, stage->head);
 			crown_head(stage);
 			have_winner = true;
 		}
@@ -295,6 +304,8 @@ idem_stage_end(Stage *stage)
 		tuplesort_end(stage->sort);
 	if (stage->store != NULL)
 		tuplestore_end(stage->store);
+	if (stage->winners != NULL)
+		tuplestore_end(stage->winners);
 	if (stage->outside_rows != NULL)
 		tuplestore_end(stage->outside_rows);
 	MemoryContextDelete(stage->cxt);

@@ -50,6 +50,12 @@ extern bool idem_stage_next(Stage *stage, StagedUnit *staged);
 extern void idem_stage_free_unit(StagedUnit *staged);
 extern void idem_stage_end(Stage *stage);
 
+/*
+ * The winners of all units together, where rows of one key may belong to
+ * different units; NULL where they can't.
+ */
+extern Tuplestorestate *idem_stage_winners(Stage *stage);
+
 /* The descriptor of the rows in a unit's tuplestores. */
 extern TupleDesc idem_stage_desc(Stage *stage);
 

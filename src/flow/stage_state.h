@@ -34,6 +34,7 @@ struct Stage
 	Tuplesortstate *sort;		/* or, with nothing to sort: */
 	Tuplestorestate *store;
 	Fingerprint stored;			/* of what went into the store */
+	Tuplestorestate *winners;	/* of all units, where keys cross them */
 	Tuplestorestate *outside_rows;
 	Fingerprint outside;		/* of those */
 

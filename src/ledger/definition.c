@@ -242,7 +242,9 @@ idem_definition_insert(Definition *def)
  *    version = version + 1, altered_at = clock_timestamp(),
  *    previous = previous || (to_jsonb(d) - 'previous'),
  *    (name, ...) = ROW($1, ...)
- * WHERE name = $1
+ * WHERE name = $1 AND record_image_ne(ROW(name, ...), ROW($1, ...))
+ *
+ * What changes nothing makes no version, and leaves the receipts valid.
  */
 void
 idem_definition_update(Definition *def)
@@ -256,10 +258,10 @@ idem_definition_update(Definition *def)
 					 "version = version + 1, altered_at = clock_timestamp(), "
 					 "previous = previous || (to_jsonb(d) - 'previous'), "
 					 "(" DEFINITION_COLUMNS ") = ROW(" DEFINITION_VALUES ") "
-					 "WHERE name = $1", house.schema);
+					 "WHERE name = $1 AND "
+					 "record_image_ne(ROW(" DEFINITION_COLUMNS "), ROW(" DEFINITION_VALUES "))", house.schema);
 	sql_execute(SPI_OK_UPDATE, query, params);
 	sql_house_leave(&house);
-	def->version++;
 }
 
 void

@@ -93,6 +93,23 @@ idem_history_insert(const RunRecord *run)
 }
 
 void
+idem_history_sum_again(const RunRecord *run)
+{
+	SqlParam	param[] = {
+		sql_int8(run->run_id),
+		sql_datum(UUIDOID, UUIDPGetDatum(idem_hash_to_uuid(run->checksum)), false)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_UPDATE,
+				psprintf("UPDATE %sidem_import_history SET checksum = $2 WHERE run_id = $1", house.schema),
+				params);
+	sql_house_leave(&house);
+}
+
+void
 idem_history_purge(const char *import)
 {
 	SqlParam	param = sql_text(import);

@@ -58,6 +58,9 @@ extern int64 idem_history_next_run_id(void);
 /* Insert the row of history. */
 extern void idem_history_insert(const RunRecord *run);
 
+/* Correct the checksum in the row of a run. */
+extern void idem_history_sum_again(const RunRecord *run);
+
 /* Delete an import's history. */
 extern void idem_history_purge(const char *import);
 

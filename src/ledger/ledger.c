@@ -175,6 +175,26 @@ idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Finge
 }
 
 void
+idem_ledger_sum_again(const RunRecord *run, const Fingerprint *target)
+{
+	SqlParam	param[] = {
+		sql_text(run->import),
+		sql_text(run->unit),
+		sql_int8(target->rows),
+		checksum_param(target->checksum)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_UPDATE,
+				psprintf("UPDATE %sidem_import_ledger SET target_rows = $3, target_checksum = $4, "
+						 "receipt_version = 0 WHERE import = $1 AND unit = $2", house.schema),
+				params);
+	sql_house_leave(&house);
+}
+
+void
 idem_ledger_recovered(const RunRecord *run)
 {
 	SqlParam	param[] = {
@@ -242,6 +262,15 @@ idem_ledger_failed(const RunRecord *run)
 					psprintf("UPDATE %sidem_import_ledger SET attempts = attempts + 1 "
 							 "WHERE import = $1 AND unit = $2", house.schema),
 					sql_params(2, param));
+
+	/* the transaction that the row was waiting for may have run the unit again, and found it in place */
+	sql_execute(SPI_OK_UPDATE,
+				psprintf("UPDATE %1$sidem_import_ledger SET status = 'applied', "
+						 "sqlstate = NULL, message = NULL, detail = NULL "
+						 "WHERE import = $1 AND unit = $2 AND run_id = $5 AND EXISTS "
+						 "(SELECT FROM %1$sidem_import_history h WHERE h.import = $1 AND h.unit = $2 "
+						 "AND h.run_id > $5 AND h.status IN ('applied', 'skipped'))", house.schema),
+				params);
 	sql_house_leave(&house);
 }
 

@@ -54,6 +54,12 @@ extern void idem_ledger_receipt(const char *import, const char *unit, bool fresh
 /* The unit has been applied by this run: write the receipt, clear any failure and approval. */
 extern void idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Fingerprint *target, bool settled);
 
+/*
+ * Another unit of the same call has taken rows from this one.  The receipt
+ * says what is there now, but nobody has judged it: no run believes it.
+ */
+extern void idem_ledger_sum_again(const RunRecord *run, const Fingerprint *target);
+
 /* The run skipped a unit that had failed meanwhile: it is in place after all. */
 extern void idem_ledger_recovered(const RunRecord *run);
 

@@ -436,6 +436,90 @@ SELECT unit, status FROM idem_import_run('parts', '[2026-01-01,2026-01-03)');
 SELECT idem_import_drop('parts', purge => true);
 
 --
+-- a row that moves between units of one run is updated, whichever unit comes first, and keeps what is not imported
+--
+CREATE TABLE move_stage (k int, g int, v text);
+CREATE TABLE move_goal (k int PRIMARY KEY, g int, v text, human text DEFAULT 'none');
+INSERT INTO move_goal VALUES (1, 1, 'a', 'note'), (2, 3, 'a', 'note');
+INSERT INTO move_stage VALUES (1, 2, 'a'), (2, 2, 'a'), (9, 1, 'z'), (8, 3, 'z');
+SELECT idem_import_create('moves', 'move_stage', 'move_goal', key => ARRAY['k'], scope => ARRAY['g'], delete_missing => true);
+SELECT unit, inserted, updated, removed FROM idem_import_plan('moves');
+SELECT unit, inserted, updated, removed FROM idem_import_run('moves');
+SELECT * FROM move_goal ORDER BY k;
+-- what the ledger and the history say of a unit that rows have left
+SELECT l.unit, l.target_rows = count(t.k) AS rows, l.target_checksum = idem_import_checksum(idem_import_hash(t.k, t.g, t.v)) AS checksum,
+	h.checksum = l.target_checksum AS history
+FROM idem_import_ledger l JOIN idem_import_history h USING (run_id) JOIN move_goal t ON t.g::text = l.unit
+WHERE l.import = 'moves' GROUP BY l.unit, l.target_rows, l.target_checksum, h.checksum ORDER BY l.unit;
+SELECT unit, status FROM idem_import_run('moves');
+SELECT unit, status, note FROM idem_import_run('moves');
+SELECT idem_import_drop('moves', purge => true);
+-- a newer version in another unit stays where it is
+TRUNCATE move_stage, move_goal;
+ALTER TABLE move_stage ADD COLUMN ver int;
+ALTER TABLE move_goal ADD COLUMN ver int;
+INSERT INTO move_goal VALUES (1, 2, 'new', 'note', 3);
+INSERT INTO move_stage VALUES (1, 1, 'old', 1), (9, 2, 'z', 1);
+SELECT idem_import_create('moves', 'move_stage', 'move_goal', key => ARRAY['k'], scope => ARRAY['g'],
+	version_column => 'ver', delete_missing => true);
+SELECT unit, inserted, stale, removed FROM idem_import_run('moves');
+INSERT INTO move_stage VALUES (10, 1, 'q', 1);
+SELECT unit, inserted, stale, removed FROM idem_import_run('moves');
+SELECT * FROM move_goal ORDER BY k;
+SELECT idem_import_drop('moves', purge => true);
+
+--
+-- '*' is the name of no unit
+--
+CREATE TABLE star_stage (g text, k int);
+CREATE TABLE star_goal (g text, k int, PRIMARY KEY (g, k));
+INSERT INTO star_stage VALUES ('*', 1), (NULL, 2), ('a', 3);
+SELECT idem_import_create('star', 'star_stage', 'star_goal', mode => 'overwrite', key => ARRAY['g', 'k'],
+	scope => ARRAY['g'], out_of_scope => 'reject', reject_limit => 5);
+SELECT unit, status, attempted, rejected FROM idem_import_run('star');
+SELECT code, message FROM refused($$SELECT idem_import_run('star', '*')$$);
+SELECT idem_import_drop('star', purge => true);
+
+--
+-- unique values exchanged by rows whose generated identity changes, too
+--
+CREATE TABLE ident_stage (k int, id int, u int);
+CREATE TABLE ident_goal (k int PRIMARY KEY, id int GENERATED ALWAYS AS IDENTITY, u int UNIQUE);
+INSERT INTO ident_stage VALUES (1, 1, 1), (2, 2, 2);
+SELECT idem_import_create('ident', 'ident_stage', 'ident_goal', key => ARRAY['k']);
+SELECT inserted FROM idem_import_run('ident');
+TRUNCATE ident_stage;
+INSERT INTO ident_stage VALUES (1, 5, 2), (2, 2, 1);
+SELECT updated FROM idem_import_run('ident');
+SELECT * FROM ident_goal ORDER BY k;
+SELECT status FROM idem_import_run('ident', force => true);
+-- altering nothing is no new version
+SELECT idem_import_alter('ident');
+SELECT idem_import_alter('ident', mode => 'merge');
+SELECT version FROM idem_import_definition WHERE name = 'ident';
+-- a failure that is recorded late does not hide the success after it
+BEGIN;
+SELECT status FROM idem_import_run('ident');
+UPDATE ident_stage SET u = 7 WHERE k = 1;
+SELECT status FROM idem_import_run('ident');
+SAVEPOINT before;
+INSERT INTO ident_stage VALUES (1, 9, 9);
+SELECT code FROM refused($$SELECT idem_import_run('ident')$$);
+ROLLBACK TO before;
+SELECT status FROM idem_import_run('ident');
+COMMIT;
+DO $$
+BEGIN
+	FOR i IN 1 .. 1000 LOOP
+		EXIT WHEN (SELECT attempts FROM idem_import_ledger WHERE import = 'ident') = 5;
+		PERFORM pg_sleep(0.01);
+	END LOOP;
+END $$;
+SELECT status, sqlstate, attempts FROM idem_import_ledger WHERE import = 'ident';
+SELECT status, sqlstate FROM idem_import_history WHERE import = 'ident' ORDER BY run_id;
+SELECT idem_import_drop('ident', purge => true);
+
+--
 -- a scope that names no unit is no unit's failure
 --
 SELECT idem_import_create('nowhere', 'visits', 'latest', key => ARRAY['id'], scope => ARRAY['day']);

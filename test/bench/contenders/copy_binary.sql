@@ -1,0 +1,1 @@
+COPY target FROM :'copy_file' (FORMAT binary);

@@ -1,0 +1,4 @@
+BEGIN;
+DELETE FROM target;
+INSERT INTO target SELECT * FROM stage;
+COMMIT;

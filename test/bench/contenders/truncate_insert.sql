@@ -1,0 +1,5 @@
+-- readers wait until the commit
+BEGIN;
+TRUNCATE target;
+INSERT INTO target SELECT * FROM stage;
+COMMIT;

@@ -1,0 +1,70 @@
+# scaling.awk: runs.csv into a gnuplot program that draws scaling.svg: a panel for each case, median seconds over rows
+#
+# Of the configurations only those like the first in width and indexes.
+BEGIN {
+	FS = ","
+	colours = "idem_import_run=#000000 idem_import_run_forced=#7f7f7f idem_import_run_reload=#000000" \
+		" insert_select=#1f77b4 on_conflict=#d62728 on_conflict_distinct=#ff7f0e merge=#2ca02c" \
+		" copy_binary=#9467bd delete_insert=#d62728 truncate_insert=#1f77b4 truncate_copy=#9467bd"
+	n = split(colours, c, " ")
+	for (i = 1; i <= n; i++)
+		colour[substr(c[i], 1, index(c[i], "=") - 1)] = substr(c[i], index(c[i], "=") + 1)
+}
+
+FNR == 1 { next }
+FNR == 2 { like = $3 "," $4; title = configuration($2, $3, $4); sub(/^[0-9]+ /, "", title) }
+$3 "," $4 != like { next }
+
+{
+	if (!($1 in names))
+		cases[++case_count] = $1
+	if (index(names[$1] " ", " " $6 " ") == 0)
+		names[$1] = names[$1] " " $6
+	if (!($2 in is_size)) {
+		is_size[$2] = 1
+		sizes[++size_count] = $2
+		if (size_count == 1 || $2 + 0 < least)
+			least = $2 + 0
+		if ($2 + 0 > greatest)
+			greatest = $2 + 0
+	}
+	seconds[$1, $6, $2] = seconds[$1, $6, $2] " " $7
+}
+
+function panel(name,    n, i, j, count, plot, y, low, high) {
+	count = split(names[name], n, " ")
+	for (i = 1; i <= count; i++) {
+		printf "$data%d << EOD\n", i
+		for (j = 1; j <= size_count; j++) {
+			y = median(seconds[name, n[i], sizes[j]])
+			printf "%s %s\n", sizes[j], y
+			if (i + j == 2 || y < low)
+				low = y
+			if (i + j == 2 || y > high)
+				high = y
+		}
+		print "EOD"
+		plot = plot (i > 1 ? ", " : "plot ") "$data" i " using 1:2 with linespoints pt 7 ps 0.6 lw " \
+			(n[i] ~ /^idem_import/ ? 3 : 1.5) " lc rgb '" colour[n[i]] "' title '" n[i] "'"
+	}
+	printf "set title '%s' noenhanced\n", label(name, "")
+	# room for the key above the lines, which rise to the right
+	printf "set xrange [%g:%g]; set yrange [%g:%g]\n", least / 1.3, greatest * 1.3, low / 1.5, high * 6
+	print plot
+}
+
+END {
+	if (size_count < 2)
+		exit
+	printf "set terminal svg size 1200,%d font 'sans,12' background '#ffffff'\n", 60 + 330 * int((case_count + 2) / 3)
+	print "set output 'scaling.svg'"
+	printf "set multiplot layout %d,3 title 'Median seconds over rows: %s'\n", int((case_count + 2) / 3), title
+	print "set logscale xy; set format y '%g'; set grid lc '#cccccc'"
+	print "set key left top Left reverse noenhanced samplen 1.5 spacing 0.9"
+	for (i = 1; i <= size_count; i++)
+		tics = tics (i > 1 ? ", " : "") sizes[i]
+	printf "set xtics (%s); set format x '%%.0s%%c'\n", tics
+	for (i = 1; i <= case_count; i++)
+		panel(cases[i])
+	print "unset multiplot"
+}

@@ -321,6 +321,15 @@ AS 'MODULE_PATHNAME', 'idem_import_hash';
 COMMENT ON FUNCTION idem_import_hash("any")
 	IS 'fast 128-bit hash of a row: of the values, or of the columns of one composite value';
 
+-- the same, but to the planner, which leaves it where the row is read instead
+-- of carrying all columns through a join
+CREATE FUNCTION idem_import_hash_here(VARIADIC "any") RETURNS uuid
+LANGUAGE c VOLATILE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_hash';
+
+COMMENT ON FUNCTION idem_import_hash_here("any")
+	IS 'idem_import_hash, computed where the row is read: for runs';
+
 CREATE FUNCTION idem_import_checksum_add(uuid, uuid) RETURNS uuid
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'idem_import_checksum_add';
@@ -338,3 +347,60 @@ CREATE AGGREGATE idem_import_checksum(uuid) (
 
 COMMENT ON AGGREGATE idem_import_checksum(uuid)
 	IS 'order-independent sum of row hashes; each row counts, duplicates too';
+
+-- What a run reads of source and target before it looks at single rows: rows,
+-- sum, and sums of 2^bits buckets of keys.  "shape" says what the columns are.
+CREATE FUNCTION idem_import_digest_row(internal, bits integer, shape smallint[], VARIADIC "any") RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_digest_row';
+
+COMMENT ON FUNCTION idem_import_digest_row(internal, integer, smallint[], "any")
+	IS 'transition function of idem_import_digest';
+
+CREATE FUNCTION idem_import_digest_add(internal, internal) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_digest_add';
+
+COMMENT ON FUNCTION idem_import_digest_add(internal, internal)
+	IS 'combine function of idem_import_digest';
+
+CREATE FUNCTION idem_import_digest_value(internal) RETURNS bytea
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_digest_value';
+
+COMMENT ON FUNCTION idem_import_digest_value(internal)
+	IS 'final and serialization function of idem_import_digest';
+
+CREATE FUNCTION idem_import_digest_read(bytea, internal) RETURNS internal
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_digest_read';
+
+COMMENT ON FUNCTION idem_import_digest_read(bytea, internal)
+	IS 'deserialization function of idem_import_digest';
+
+CREATE AGGREGATE idem_import_digest(bits integer, shape smallint[], VARIADIC "any") (
+	SFUNC = idem_import_digest_row,
+	STYPE = internal,
+	FINALFUNC = idem_import_digest_value,
+	SERIALFUNC = idem_import_digest_value,
+	DESERIALFUNC = idem_import_digest_read,
+	COMBINEFUNC = idem_import_digest_add,
+	PARALLEL = SAFE
+);
+
+COMMENT ON AGGREGATE idem_import_digest(integer, smallint[], "any")
+	IS 'what a set of rows holds, for runs to compare: number, sum, sums by bucket of key';
+
+CREATE FUNCTION idem_import_bucket_support(internal) RETURNS internal
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_bucket_support';
+
+COMMENT ON FUNCTION idem_import_bucket_support(internal)
+	IS 'planner support function of idem_import_bucket_differs';
+
+CREATE FUNCTION idem_import_bucket_differs(bitmap bytea, VARIADIC "any") RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5 SUPPORT idem_import_bucket_support
+AS 'MODULE_PATHNAME', 'idem_import_bucket_differs';
+
+COMMENT ON FUNCTION idem_import_bucket_differs(bytea, "any")
+	IS 'whether the bucket of a key is set in a bitmap of differing buckets';

@@ -256,11 +256,6 @@ static void
 set_method(FunctionCallInfo fcinfo, Definition *def)
 {
 	def->method = idem_method_parse(idem_argument_name(fcinfo, ARG_METHOD, "method"));
-	if (def->method == METHOD_SWAP)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("argument \"%s\" does not support \"%s\" in this version of idem_import", "method", "swap"),
-				 errhint("Leave it at \"auto\".")));
 }
 
 static void

@@ -1,12 +1,23 @@
 /*-------------------------------------------------------------------------
  *
  * idem_import.c
- *	  Front door.
+ *	  The front door: what the server meets when it loads the library.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "flow/engine.h"
 #include "fmgr.h"
+#include "utils/guc.h"
 
 PG_MODULE_MAGIC;
+
+PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	idem_engine_init();
+	MarkGUCPrefixReserved("idem_import");
+}

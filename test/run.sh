@@ -35,6 +35,25 @@ regress() {
 	return 1
 }
 
+# What a test prints, but for what tells the methods apart.
+alike() {
+	sed -E -e 's/\<(diff|replace|swap)\>/method/g' -e '/^(ERROR|WARNING|NOTICE|DETAIL|HINT)/!s/ *\|.*(unit is one table|rows have (a|no) key|same rows).*//' \
+		-e 's/ +/ /g' -e 's/-+/-/g' "$1"
+}
+
+# Every regression test through engine $1: the settings in $2 must make no
+# difference but to the words for methods and why they were chosen.
+engine() {
+	local out name failed=
+	make_in_tree installcheck ISOLATION= TAP_TESTS= PGOPTIONS="$2" >/dev/null || true
+	for out in "$scratch"/tree/test/results/*.out; do
+		name=${out##*/}
+		diff <(alike "$scratch/tree/expected/$name") <(alike "$out") || failed="$failed $name"
+	done
+	[ -z "$failed" ] || echo "-- other results by engine $1:$failed"
+	[ -z "$failed" ]
+}
+
 # A test of the kind $1 (a file name pattern below test/)?
 have() {
 	compgen -G "$scratch/tree/test/$1" >/dev/null
@@ -58,6 +77,8 @@ tap() {
 prepare
 if have 'sql/*.sql'; then
 	suite regress regress ISOLATION
+	suite portable engine portable '-c idem_import.engine=portable'
+	suite swap engine swap '-c idem_import.min_swap_rows=0'
 fi
 if have 'specs/*.spec'; then
 	suite isolation regress REGRESS

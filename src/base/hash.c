@@ -129,6 +129,13 @@ idem_hash_add(Hash128 *sum, Hash128 hash)
 	sum->high += hash.high + (sum->low < hash.low ? 1 : 0);
 }
 
+void
+idem_hash_subtract(Hash128 *sum, Hash128 hash)
+{
+	sum->high -= hash.high + (sum->low < hash.low ? 1 : 0);
+	sum->low -= hash.low;
+}
+
 pg_uuid_t *
 idem_hash_to_uuid(Hash128 hash)
 {

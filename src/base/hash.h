@@ -40,6 +40,9 @@ extern Hash128 idem_hasher_row(RowHasher *hasher, const Datum *values, const boo
 /* *sum += hash, modulo 2^128: the order of rows does not matter, their number does. */
 extern void idem_hash_add(Hash128 *sum, Hash128 hash);
 
+/* Undo that. */
+extern void idem_hash_subtract(Hash128 *sum, Hash128 hash);
+
 /* As uuid, most significant byte first: palloc'd, or into one that is there. */
 extern pg_uuid_t *idem_hash_to_uuid(Hash128 hash);
 extern void idem_hash_store(Hash128 hash, pg_uuid_t *uuid);

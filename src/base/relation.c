@@ -16,6 +16,7 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "lib/stringinfo.h"
@@ -160,6 +161,39 @@ has_swallowing_trigger(Relation rel)
 		 triggers->trig_update_instead_row || triggers->trig_delete_instead_row);
 }
 
+static bool
+has_user_trigger(Relation rel)
+{
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		if (!rel->trigdesc->triggers[i].tgisinternal)
+			return true;
+	}
+	return false;
+}
+
+bool
+idem_relation_user_triggers(Relation rel)
+{
+	List	   *children;
+	ListCell   *lc;
+	bool		result = has_user_trigger(rel);
+
+	if (result || !rel->rd_rel->relhassubclass)
+		return result;
+
+	children = find_all_inheritors(RelationGetRelid(rel), AccessShareLock, NULL);
+	foreach(lc, children)
+	{
+		Relation	child = table_open(lfirst_oid(lc), NoLock);
+
+		result |= has_user_trigger(child);
+		table_close(child, NoLock);
+	}
+	list_free(children);
+	return result;
+}
+
 bool
 idem_relation_may_swallow(Relation rel)
 {
@@ -281,5 +315,28 @@ idem_relation_delete_cascades(Relation rel)
 		result |= ((Form_pg_constraint) GETSTRUCT(tuple))->confdeltype != FKCONSTR_ACTION_NOACTION;
 	systable_endscan(scan);
 	table_close(constraints, AccessShareLock);
+	return result;
+}
+
+/* Citus lists its tables in a catalog of its own, with their OIDs. */
+bool
+idem_relation_distributed(Relation rel)
+{
+	Oid			catalog = get_relname_relid("pg_dist_partition", PG_CATALOG_NAMESPACE);
+	Relation	tables;
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		result;
+
+	if (!OidIsValid(catalog))
+		return false;
+
+	tables = table_open(catalog, AccessShareLock);
+	ScanKeyInit(&key, idem_relation_column(RelationGetDescr(tables), "logicalrelid"), BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(RelationGetRelid(rel)));
+	scan = systable_beginscan(tables, InvalidOid, false, NULL, 1, &key);
+	result = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(tables, AccessShareLock);
 	return result;
 }

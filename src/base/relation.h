@@ -45,6 +45,9 @@ extern bool idem_relation_remote(Relation rel);
  */
 extern bool idem_relation_may_swallow(Relation rel);
 
+/* Has it, or a partition of it, a trigger that somebody made? */
+extern bool idem_relation_user_triggers(Relation rel);
+
 /*
  * The columns (offset by FirstLowInvalidHeapAttributeNumber) in unique and
  * exclusion constraints other than one index; expressions and predicates
@@ -60,5 +63,8 @@ extern Bitmapset *idem_relation_partition_columns(Relation rel);
  * another table refers to this one ON DELETE with more than NO ACTION?
  */
 extern bool idem_relation_delete_cascades(Relation rel);
+
+/* Is it a table of Citus, whose rows are stored elsewhere? */
+extern bool idem_relation_distributed(Relation rel);
 
 #endif							/* IDEM_RELATION_H */

@@ -20,12 +20,15 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/plannodes.h"
 #include "nodes/value.h"
+#include "tcop/tcopprot.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/plancache.h"
 
 SqlParam
 sql_datum(Oid type, Datum value, bool isnull)
@@ -76,6 +79,20 @@ sql_params(int n, const SqlParam *params)
 		list->params[i].isnull = params[i].isnull;
 		list->params[i].pflags = PARAM_FLAG_CONST;
 	}
+	return list;
+}
+
+ParamListInfo
+sql_params_with(ParamListInfo params, SqlParam param)
+{
+	int			n = params->numParams;
+	ParamListInfo list = makeParamList(n + 1);
+
+	memcpy(list->params, params->params, sizeof(ParamExternData) * n);
+	list->params[n].ptype = param.type;
+	list->params[n].value = param.value;
+	list->params[n].isnull = param.isnull;
+	list->params[n].pflags = PARAM_FLAG_CONST;
 	return list;
 }
 
@@ -130,6 +147,63 @@ sql_stream(const char *query, ParamListInfo params, bool fresh, DestReceiver *de
 	options.read_only = !fresh;
 	options.dest = dest;
 	execute(SPI_OK_SELECT, query, &options);
+}
+
+/* In CurrentMemoryContext. */
+static PlannedStmt *
+plan_query(const char *query, ParamListInfo params)
+{
+	Oid		   *types = palloc(sizeof(Oid) * Max(params->numParams, 1));
+	SPIPlanPtr	plan;
+	CachedPlanSource *source;
+	List	   *planned;
+
+	for (int i = 0; i < params->numParams; i++)
+		types[i] = params->params[i].ptype;
+	plan = SPI_prepare(query, params->numParams, types);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+
+	/* planning scribbles on the query */
+	source = (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan));
+	planned = pg_plan_queries(copyObject(source->query_list), query, CURSOR_OPT_PARALLEL_OK, params);
+	SPI_freeplan(plan);
+	return linitial_node(PlannedStmt, planned);
+}
+
+double
+sql_expected_rows(const char *query, ParamListInfo params)
+{
+	double		rows;
+
+	sql_begin();
+	rows = plan_query(query, params)->planTree->plan_rows;
+	sql_end();
+	return rows;
+}
+
+List *
+sql_planned_tables(const char *query, ParamListInfo params)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	List	   *tables = NIL;
+	ListCell   *lc;
+
+	sql_begin();
+	foreach(lc, plan_query(query, params)->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION && !rte->inh)
+		{
+			MemoryContext oldcxt = MemoryContextSwitchTo(cxt);
+
+			tables = lappend_oid(tables, rte->relid);
+			MemoryContextSwitchTo(oldcxt);
+		}
+	}
+	sql_end();
+	return tables;
 }
 
 bool

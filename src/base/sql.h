@@ -30,6 +30,9 @@ extern SqlParam sql_int8(int64 value);
 extern SqlParam sql_datum(Oid type, Datum value, bool isnull);
 extern ParamListInfo sql_params(int n, const SqlParam *params);
 
+/* The same with one more at the end; its number is params->numParams + 1. */
+extern ParamListInfo sql_params_with(ParamListInfo params, SqlParam param);
+
 /* A connection to SPI; allocations made between the two go with it. */
 extern void sql_begin(void);
 extern void sql_end(void);
@@ -62,6 +65,14 @@ extern List *sql_column_texts(const SqlRow *row, const char *name); /* of String
 extern int64 sql_column_int8(const SqlRow *row, const char *name, int64 ifnull);
 extern Oid	sql_column_oid(const SqlRow *row, const char *name);
 extern bool sql_column_bool(const SqlRow *row, const char *name);
+
+/*
+ * What the planner makes of a SELECT: how many rows it expects, and which
+ * tables it would read (List of Oid; of partitions those that may have rows).
+ * Needs an active snapshot.
+ */
+extern double sql_expected_rows(const char *query, ParamListInfo params);
+extern List *sql_planned_tables(const char *query, ParamListInfo params);
 
 /* Make a tuplestore readable in FROM under a name, until it is forgotten. */
 extern void sql_register(const char *name, TupleDesc desc, Tuplestorestate *store, double rows);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * apply.h
- *	  The only writer of the target.
+ *	  The writer of the target, row by row.
  *
  *-------------------------------------------------------------------------
  */
@@ -9,23 +9,29 @@
 #define IDEM_APPLY_H
 
 #include "flow/diff.h"
+#include "flow/missing.h"
 
-/* The unit's rows whose key no staged row has are to go as well. */
+/* Rows that are to go, and those that say so. */
 typedef struct Removal
 {
-	TupleDesc	desc;			/* of the staged rows */
-	Tuplestorestate *rows;
-	int64		nrows;
+	const Present *present;
+	Missing    *missing;
 } Removal;
 
+/* What came of it, besides the counts. */
+typedef struct Applied
+{
+	int64		swallowed;		/* rows that a trigger, rule or policy of the target swallowed */
+	bool		as_judged;		/* no other session interfered, nothing was judged twice */
+} Applied;
+
 /*
- * Write what a diff of a unit found, and the removal unless it is NULL, and count it
- * from what the statements say they wrote.  Rows that other sessions changed
- * meanwhile are judged anew.  The diff is used up.  Returns how many rows a
- * trigger, rule or policy of the target swallowed.
+ * Write what a diff of a unit found, and the removal unless it is NULL, and
+ * count it from what was really written.  Rows that other sessions changed
+ * meanwhile are judged anew.  The diff is used up.
  */
-extern int64 idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, Diff *diff,
-							 const Removal *removal, Tally *tally);
+extern void idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, Diff *diff,
+							const Removal *removal, Tally *tally, Applied *applied);
 
 /* Delete a unit's rows and insert all staged ones. */
 extern void idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,

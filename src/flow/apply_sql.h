@@ -21,6 +21,9 @@ extern char *idem_apply_clear_query(const Target *target);
 /* Delete the unit's rows whose key is not among the rows. */
 extern char *idem_apply_remove_query(const Target *target);
 
+/* Delete the rows of missing.h, by their place. */
+extern char *idem_apply_remove_places_query(const Target *target);
+
 /* Delete the rows. */
 extern char *idem_apply_delete_query(const Target *target);
 

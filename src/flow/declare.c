@@ -187,14 +187,14 @@ resolve(Definition *def)
 static void
 require_privileges(const Definition *def, const Target *target, const Source *source)
 {
-	char	   *columns = idem_target_columns(target);
+	char	   *columns = idem_target_columns(target, "");
 	char	   *overriding = target->overriding ? " OVERRIDING SYSTEM VALUE" : "";
 	ParamListInfo params = idem_unit_params(target->scope, NULL);
 	StringInfoData set;
 
 	initStringInfo(&set);
 	sql_begin();
-	sql_execute(SPI_OK_UTILITY, psprintf("EXPLAIN %s", source->query), params);
+	sql_execute(SPI_OK_UTILITY, psprintf("EXPLAIN %s", idem_source_query(source, NULL, NULL)), params);
 	sql_execute(SPI_OK_UTILITY, psprintf("EXPLAIN INSERT INTO %s (%s)%s SELECT %s FROM %s t",
 										 target->name, columns, overriding, columns, target->name), NULL);
 	if (def->mode != MODE_INSERT_ONLY && def->method != METHOD_REPLACE)

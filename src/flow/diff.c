@@ -11,6 +11,11 @@
  * part.  Else staged rows are judged against all of it: a row may come from
  * another unit.
  *
+ * Rows are wide, and what the join hashes or sorts should not be.  Where any
+ * difference counts and the target is an ordinary table, its rows enter the
+ * join as key, place and a hash of 128 bits.  (Most rows do not come here at
+ * all: comparison.c has found them equal by the bucket.)
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -35,15 +40,36 @@ typedef enum Verdict
 	VERDICT_STALE
 } Verdict;
 
+/* Are rows of the target known by their place? */
+static bool
+has_places(const Target *target)
+{
+	return target->obstacle == NULL;
+}
+
+/* Can they be compared by hash? */
+static bool
+compares_hashes(const Target *target)
+{
+	return has_places(target) && idem_target_all_compared(target);
+}
+
 Diff *
-idem_diff_create(const Target *target, const Definition *def)
+idem_diff_create(const Target *target, const Definition *def, bool now)
 {
 	Diff	   *diff = palloc0(sizeof(Diff));
-	int			flag = def->delete_flag != NULL ? 1 : 0;
+	int			natts = target->ncolumns + (def->delete_flag != NULL ? 1 : 0);
 
-	diff->desc = CreateTemplateTupleDesc(target->ncolumns + flag);
-	if (flag)
-		TupleDescInitEntry(diff->desc, target->ncolumns + 1, "gone", BOOLOID, -1, 0);
+	diff->now = now;
+	diff->by_hash = compares_hashes(target);
+	diff->desc = CreateTemplateTupleDesc(natts + (has_places(target) ? 2 : 0));
+	if (def->delete_flag != NULL)
+		TupleDescInitEntry(diff->desc, natts, "gone", BOOLOID, -1, 0);
+	if (has_places(target))
+	{
+		TupleDescInitEntry(diff->desc, natts + 1, DIFF_PLACE, TIDOID, -1, 0);
+		TupleDescInitEntry(diff->desc, natts + 2, DIFF_LEAF, OIDOID, -1, 0);
+	}
 	for (int i = 0; i < target->ncolumns; i++)
 	{
 		const TargetColumn *column = &target->columns[i];
@@ -51,6 +77,7 @@ idem_diff_create(const Target *target, const Definition *def)
 		TupleDescInitEntry(diff->desc, i + 1, psprintf("c%d", i + 1), column->type, column->typmod, 0);
 		TupleDescInitEntryCollation(diff->desc, i + 1, column->collation);
 	}
+	diff->fresh_desc = diff->desc;
 	diff->fresh_rows = tuplestore_begin_heap(true, false, work_mem);
 	diff->changed_rows = tuplestore_begin_heap(true, false, work_mem);
 	diff->gone_rows = tuplestore_begin_heap(true, false, work_mem);
@@ -60,7 +87,8 @@ idem_diff_create(const Target *target, const Definition *def)
 void
 idem_diff_free(Diff *diff)
 {
-	tuplestore_end(diff->fresh_rows);
+	if (!diff->borrowed)
+		tuplestore_end(diff->fresh_rows);
 	tuplestore_end(diff->changed_rows);
 	tuplestore_end(diff->gone_rows);
 	FreeTupleDesc(diff->desc);
@@ -68,9 +96,20 @@ idem_diff_free(Diff *diff)
 }
 
 void
+idem_diff_all_fresh(Diff *diff, TupleDesc desc, Tuplestorestate *rows, int64 nrows)
+{
+	tuplestore_end(diff->fresh_rows);
+	diff->fresh_rows = rows;
+	diff->fresh_desc = desc;
+	diff->borrowed = true;
+	diff->by_hash = false;
+	diff->fresh = nrows;
+}
+
+void
 idem_diff_take_fresh(Diff *diff, Diff *from)
 {
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(from->desc, &TTSOpsMinimalTuple);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(from->fresh_desc, &TTSOpsMinimalTuple);
 
 	while (tuplestore_gettupleslot(from->fresh_rows, true, false, slot))
 		tuplestore_puttupleslot(diff->fresh_rows, slot);
@@ -85,14 +124,29 @@ typedef struct VerdictReceiver
 	Diff	   *diff;
 } VerdictReceiver;
 
+/* The two columns before the verdict: what the row is, and what it becomes. */
+static void
+add_hashes(Diff *diff, TupleTableSlot *slot, Verdict verdict)
+{
+	int			was = diff->desc->natts;
+	int			becomes = was + 1;
+
+	if (verdict != VERDICT_FRESH)
+		idem_hash_add(&diff->before, idem_hash_from_uuid(DatumGetUUIDP(slot->tts_values[was])));
+	if (verdict != VERDICT_GONE)
+		idem_hash_add(&diff->after, idem_hash_from_uuid(DatumGetUUIDP(slot->tts_values[becomes])));
+}
+
 static bool
 verdict_receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	Diff	   *diff = ((VerdictReceiver *) self)->diff;
 	Tuplestorestate *rows = NULL;
+	Verdict		verdict;
 
 	slot_getallattrs(slot);
-	switch ((Verdict) DatumGetInt32(slot->tts_values[diff->desc->natts]))
+	verdict = (Verdict) DatumGetInt32(slot->tts_values[diff->desc->natts + (diff->by_hash ? 2 : 0)]);
+	switch (verdict)
 	{
 		case VERDICT_FRESH:
 			diff->fresh++;
@@ -110,6 +164,8 @@ verdict_receive(TupleTableSlot *slot, DestReceiver *self)
 			diff->stale++;
 			return true;
 	}
+	if (diff->by_hash)
+		add_hashes(diff, slot, verdict);
 	tuplestore_putvalues(rows, diff->desc, slot->tts_values, slot->tts_isnull);
 	return true;
 }
@@ -124,17 +180,6 @@ verdict_nothing(DestReceiver *self)
 {
 }
 
-/* A name for what is true in each row of the target, which none of its columns has. */
-static char *
-here_name(const Target *target)
-{
-	char	   *name = "idem_import_here";
-
-	while (idem_target_column(target, name) >= 0)
-		name = psprintf("%s_", name);
-	return name;
-}
-
 /*
  * CASE WHEN s.gone THEN CASE WHEN t.idem_import_here IS NULL THEN NULL WHEN <newer> THEN 4 ELSE 3 END
  *      WHEN t.idem_import_here IS NULL THEN 1
@@ -143,7 +188,7 @@ here_name(const Target *target)
  *      ELSE 2 END
  */
 static char *
-verdict_expression(const Target *target, const Definition *def, const char *here)
+verdict_expression(const Target *target, const Definition *def, const char *here, const char *differs)
 {
 	StringInfoData buf;
 	char	   *newer = idem_target_newer(target);
@@ -154,7 +199,7 @@ verdict_expression(const Target *target, const Definition *def, const char *here
 		appendStringInfo(&buf, "WHEN s.gone THEN CASE WHEN t.%s IS NULL THEN NULL WHEN %s THEN %d ELSE %d END ",
 						 here, newer, VERDICT_STALE, VERDICT_GONE);
 	appendStringInfo(&buf, "WHEN t.%s IS NULL THEN %d WHEN NOT (%s) THEN NULL WHEN %s THEN %d ELSE %d END",
-					 here, VERDICT_FRESH, idem_target_differs(target),
+					 here, VERDICT_FRESH, differs,
 					 def->mode == MODE_INSERT_ONLY ? "true" : newer,
 					 VERDICT_STALE, VERDICT_CHANGED);
 	return buf.data;
@@ -194,17 +239,97 @@ require_unique_matches(const Target *target, const Unit *unit)
  *    FROM idem_import_staged s
  *    LEFT JOIN (SELECT true AS idem_import_here, t."a", t."b" FROM target t) t ON <key>) d
  * WHERE verdict IS NOT NULL
+ *
+ * With places:
+ *
+ *    SELECT s.c1, s.c2, s.gone, t.idem_import_place, t.idem_import_leaf, <verdict> AS verdict
+ *    ...
+ *    LEFT JOIN (SELECT true AS idem_import_here, t.ctid AS idem_import_place,
+ *                      t.tableoid AS idem_import_leaf, t."a", t."b" FROM target t) t ON <key>
  */
+static char *
+rows_query(const Target *target, const Definition *def)
+{
+	char	   *here = idem_target_other_name(target, "idem_import_here");
+	char	   *place = idem_target_other_name(target, DIFF_PLACE);
+	char	   *leaf = idem_target_other_name(target, DIFF_LEAF);
+	bool		places = has_places(target);
+
+	return psprintf("SELECT * FROM (SELECT %s%s%s, %s AS verdict FROM " STAGED " s "
+					"LEFT JOIN (SELECT true AS %s%s, %s FROM %s t) t ON %s) d WHERE verdict IS NOT NULL",
+					idem_target_staged_columns(target), def->delete_flag != NULL ? ", s.gone" : "",
+					places ? psprintf(", t.%s, t.%s", place, leaf) : "",
+					verdict_expression(target, def, here, idem_target_differs(target)), here,
+					places ? psprintf(", t.ctid AS %s, t.tableoid AS %s", place, leaf) : "",
+					idem_target_columns(target, "t."), target->name, idem_target_unit_match(target));
+}
+
+/* t."k", t."v": the columns of the target that are not compared by hash */
+static char *
+narrow_columns(const Target *target)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		bool		needed = i == target->version;
+
+		for (int k = 0; k < target->nkeys; k++)
+			needed |= target->keys[k].column == i;
+		if (target->scope_in_key)
+			for (int k = 0; k < target->scope->ncolumns; k++)
+				needed |= target->scope_columns[k] == i;
+		if (needed)
+			appendStringInfo(&buf, ", t.%s", quote_identifier(target->columns[i].name));
+	}
+	return buf.data;
+}
+
+/*
+ * SELECT * FROM (
+ *    SELECT s.c1, s.c2, s.gone, t.idem_import_place, t.idem_import_leaf,
+ *           t.idem_import_was, s.idem_import_becomes, <verdict> AS verdict
+ *    FROM (SELECT *, idem_import_hash(s.c1, s.c2) AS idem_import_becomes FROM idem_import_staged s) s
+ *    LEFT JOIN (SELECT true AS idem_import_here, t.ctid AS idem_import_place, t.tableoid AS idem_import_leaf,
+ *                      idem_import_hash(t."a", t."b") AS idem_import_was, t."a" FROM target t
+ *               WHERE idem_import_bucket_differs($2, t."a")) t ON <key>) d
+ * WHERE verdict IS NOT NULL
+ */
+static char *
+hashes_query(const Target *target, const Definition *def, const char *bucket)
+{
+	char	   *here = idem_target_other_name(target, "idem_import_here");
+	char	   *place = idem_target_other_name(target, DIFF_PLACE);
+	char	   *leaf = idem_target_other_name(target, DIFF_LEAF);
+	char	   *was = idem_target_other_name(target, "idem_import_was");
+	char	   *differs = psprintf("t.%s OPERATOR(pg_catalog.<>) s.idem_import_becomes", was);
+
+	return psprintf("SELECT * FROM (SELECT %s%s, t.%s, t.%s, t.%s, s.idem_import_becomes, %s AS verdict "
+					"FROM (SELECT *, %s AS idem_import_becomes FROM " STAGED " s) s "
+					"LEFT JOIN (SELECT true AS %s, t.ctid AS %s, t.tableoid AS %s, %s AS %s%s FROM %s t%s) t ON %s) d "
+					"WHERE verdict IS NOT NULL",
+					idem_target_staged_columns(target), def->delete_flag != NULL ? ", s.gone" : "",
+					place, leaf, was, verdict_expression(target, def, here, differs),
+					idem_target_hash(target, true), here, place, leaf, idem_target_hash(target, false), was,
+					narrow_columns(target), target->name, bucket, idem_target_unit_match(target));
+}
+
 void
 idem_diff_rows(const Target *target, const Definition *def, const Unit *unit,
 			   TupleDesc desc, Tuplestorestate *rows, int64 nrows, Diff *diff)
 {
 	VerdictReceiver receiver = {{0}};
-	char	   *here = here_name(target);
-	char	   *query;
+	ParamListInfo params = idem_unit_params(target->scope, unit);
+	char	   *bucket = "";
 
 	if (nrows == 0)
 		return;
+	if (diff->by_hash && diff->differing != NULL)
+	{
+		bucket = psprintf(" WHERE %s", idem_target_bucket(target, params->numParams + 1));
+		params = sql_params_with(params, sql_datum(BYTEAOID, PointerGetDatum(diff->differing), false));
+	}
 
 	receiver.pub.receiveSlot = verdict_receive;
 	receiver.pub.rStartup = verdict_startup;
@@ -217,42 +342,8 @@ idem_diff_rows(const Target *target, const Definition *def, const Unit *unit,
 	sql_register(STAGED, desc, rows, nrows);
 	if (!target->guarded)
 		require_unique_matches(target, unit);
-	query = psprintf("SELECT * FROM (SELECT %s%s, %s AS verdict FROM " STAGED " s "
-					 "LEFT JOIN (SELECT true AS %s, %s FROM %s t) t ON %s) d WHERE verdict IS NOT NULL",
-					 idem_target_staged_columns(target), def->delete_flag != NULL ? ", s.gone" : "",
-					 verdict_expression(target, def, here), here, idem_target_columns(target), target->name, idem_target_unit_match(target));
-	sql_stream(query, idem_unit_params(target->scope, unit), true, &receiver.pub);
-	sql_forget(STAGED);
-	sql_end();
-}
-
-/*
- * SELECT count(*) AS total, count(*) FILTER (WHERE s.idem_import_here IS NULL) AS missing
- * FROM target t
- * LEFT JOIN (SELECT true AS idem_import_here, s.c1 FROM idem_import_staged s) s ON <key>
- * WHERE <scope>
- */
-void
-idem_diff_missing(const Target *target, const Unit *unit, TupleDesc desc,
-				  Tuplestorestate *rows, int64 nrows, int64 *total, int64 *missing)
-{
-	StringInfoData keys;
-	SqlRow		row;
-	char	   *query;
-
-	sql_begin();
-	initStringInfo(&keys);
-	for (int i = 0; i < target->nkeys; i++)
-		appendStringInfo(&keys, ", s.c%d", target->keys[i].column + 1);
-	sql_register(STAGED, desc, rows, nrows);
-	query = psprintf("SELECT pg_catalog.count(*) AS total, "
-					 "pg_catalog.count(*) FILTER (WHERE s.idem_import_here IS NULL) AS missing FROM %s t "
-					 "LEFT JOIN (SELECT true AS idem_import_here%s FROM " STAGED " s) s ON %s WHERE %s",
-					 target->name, keys.data, target->nkeys > 0 ? idem_target_key_match(target) : "false",
-					 idem_scope_predicate(target->scope, "t"));
-	(void) sql_row(query, idem_unit_params(target->scope, unit), true, CurrentMemoryContext, &row);
-	*total = sql_column_int8(&row, "total", 0);
-	*missing = sql_column_int8(&row, "missing", 0);
+	sql_stream(diff->by_hash ? hashes_query(target, def, bucket) : rows_query(target, def),
+			   params, diff->now, &receiver.pub);
 	sql_forget(STAGED);
 	sql_end();
 }

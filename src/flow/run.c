@@ -4,9 +4,9 @@
  *	  One import's way through the house.
  *
  *	  lock the unit
- *	  -> fingerprint the source
- *	  -> the receipt says the same, and the target agrees?  stop: skipped
- *	  -> stage: sort into units and keys, set bad rows aside
+ *	  -> compare: digest source and target
+ *	  -> both are what the receipt says?  stop: skipped
+ *	  -> stage what may differ: sort into units and keys, set bad rows aside
  *	  -> choose a method
  *	  -> diff: what separates staged rows from the target
  *	  -> guard the deletes
@@ -28,6 +28,7 @@
 
 #include "access/xact.h"
 #include "flow/diff.h"
+#include "flow/engine.h"
 #include "flow/pin.h"
 #include "flow/run_unit.h"
 #include "ledger/reject.h"
@@ -63,6 +64,31 @@ lock_found_unit(Run *run, const char *unit)
 	return before.run_id == now.run_id;
 }
 
+/* Skip a unit whose source and target have been digested, if they are as they were. */
+static bool
+skip_compared(Run *run, const Unit *unit, const Receipt *receipt, const Comparison *comparison)
+{
+	Fingerprint target;
+
+	if (comparison->source == NULL || comparison->target == NULL)
+		return false;
+	target.rows = comparison->target->rows;
+	target.checksum = comparison->target->sum;
+	return idem_run_skip_unit(run, unit, receipt, &comparison->read, &target);
+}
+
+/* What was not staged, since its bucket does not differ, has been read all the same. */
+static void
+add_spared(StagedUnit *staged, const Comparison *comparison)
+{
+	if (comparison->differing == NULL)
+		return;
+	staged->spared = comparison->source->rows - staged->inside.rows;
+	staged->read = comparison->read;
+	staged->inside.rows = comparison->source->rows;
+	staged->inside.checksum = comparison->source->sum;
+}
+
 /* One read of the source; false if it must be read again for the units that are left. */
 static bool
 read_source(Run *run, List *units)
@@ -70,24 +96,21 @@ read_source(Run *run, List *units)
 	bool		current = true;
 	Unit	   *only = list_length(units) == 1 ? linitial(units) : NULL;
 	Receipt		receipt;
+	Comparison	comparison = {0};
 	Stage	   *stage;
 	StagedUnit	staged;
 
-	/* with a receipt, the source may well be the same: then it need not be kept */
 	if (only != NULL)
 	{
 		idem_run_begin_unit(run, only, only->name);
 		idem_ledger_receipt(run->def->name, only->name, true, &receipt);
-		if (receipt.version == run->def->version && !run->request->force)
-		{
-			Fingerprint read = idem_stage_fingerprint(run->source, run->def, only);
-
-			if (idem_run_skip_unit(run, only, &receipt, &read))
-				return true;
-		}
+		idem_compare(run->source, run->def, only, &receipt, run->request->force, &comparison);
+		if (skip_compared(run, only, &receipt, &comparison) ||
+			idem_run_swap(run, only, &receipt, &comparison))
+			return true;
 	}
 
-	stage = idem_stage_begin(run->source, run->def, units);
+	stage = idem_stage_begin(run->source, run->def, units, comparison.differing);
 	run->nmovers = 0;
 	if (idem_stage_winners(stage) != NULL)
 	{
@@ -111,8 +134,13 @@ read_source(Run *run, List *units)
 			{
 				oldcxt = MemoryContextSwitchTo(unit_cxt);
 				idem_ledger_receipt(run->def->name, name, true, &receipt);
-				if (only != NULL || !idem_run_skip_unit(run, staged.unit, &receipt, &staged.read))
-					idem_run_apply_unit(run, stage, &staged, &receipt);
+				if (only != NULL)
+				{
+					add_spared(&staged, &comparison);
+					idem_run_apply_unit(run, stage, &staged, &receipt, &comparison);
+				}
+				else if (!idem_run_skip_unit(run, staged.unit, &receipt, &staged.read, NULL))
+					idem_run_apply_unit(run, stage, &staged, &receipt, NULL);
 				MemoryContextSwitchTo(oldcxt);
 			}
 		}
@@ -211,6 +239,7 @@ run_import(Run *run)
 	List	   *units;
 
 	run->target = idem_target_open(run->def);
+	run->target->obstacle = idem_engine_obstacle(run->target);
 
 	if (run->def->mode == MODE_OVERWRITE)
 		idem_target_require_deterministic(run->target);

@@ -8,8 +8,8 @@
 #ifndef IDEM_RUN_UNIT_H
 #define IDEM_RUN_UNIT_H
 
+#include "flow/comparison.h"
 #include "flow/run.h"
-#include "flow/stage.h"
 
 typedef struct Run
 {
@@ -25,25 +25,78 @@ typedef struct Run
 	List	   *done_units;		/* those units, NULL for rows that no unit owns */
 	Tuplestorestate *movers;	/* winners that take their target row from another unit */
 	int64		nmovers;
+	bool		would_swap;		/* a plan: the run would take the method swap */
 	bool		reread;			/* the source has been read more than once */
 } Run;
+
+/* What writing a unit's rows tells of its target, besides the counts. */
+typedef struct Written
+{
+	bool		summed;			/* what the unit's target rows are now is known: */
+	Fingerprint target;
+} Written;
 
 /* Start the record of a unit; unit NULL: rows that none owns, or no unit yet. */
 extern void idem_run_begin_unit(Run *run, const Unit *unit, const char *name);
 
+/* Say something in the result's note. */
+extern void idem_run_note(Run *run, const char *note);
+
+/* Are the unit's rows deleted and inserted anew? */
+extern bool idem_run_replaces(const Run *run);
+
 /*
  * Finish a unit as skipped, if its receipt, what was read of its source, and
- * its target rows agree; false if there is something to do.
+ * its target rows (NULL: to be summed now) agree; false if there is something
+ * to do.
  */
-extern bool idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fingerprint *read);
+extern bool idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fingerprint *read,
+							   const Fingerprint *target);
 
-/* Judge a unit's staged rows, apply them (but for a plan), and finish it. */
-extern void idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *receipt);
+/*
+ * Judge a unit's staged rows, apply them (but for a plan), and finish it.
+ * comparison: of the unit, if it is the run's only one; else NULL.
+ */
+extern void idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *receipt,
+								const Comparison *comparison);
+
+/* Set rows aside; II004 if there are too many of them. */
+extern void idem_run_set_aside(Run *run, Stage *stage, const StagedUnit *staged);
+
+/* Finish a unit whose rows went into new storage; target: what they sum up to. */
+extern void idem_run_finish_swap(Run *run, const StagedUnit *staged, const Fingerprint *target);
 
 /*
  * Where rows have moved between units of the run: correct what finished units
  * say of their target rows.
  */
 extern void idem_run_sum_again(Run *run);
+
+/* in run_swap.c */
+
+/*
+ * Run the unit by swap if that is called for, or worth it, and possible; false
+ * if not.  A plan only says so.
+ */
+extern bool idem_run_swap(Run *run, Unit *unit, const Receipt *receipt, const Comparison *comparison);
+
+/* The rows of a plan that would swap are known: would it really? */
+extern void idem_run_plan_swap(Run *run, const StagedUnit *staged);
+
+/* in run_write.c */
+
+/*
+ * Stop a run that would remove more of the unit than the import allows.  For
+ * a plan, say so.
+ */
+extern void idem_run_guard_removal(Run *run, const Receipt *receipt, int64 total, int64 removed,
+								   const Tally *tally);
+
+/* Judge and write the rows, and count them in the run's record. */
+extern void idem_run_write(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt,
+						   const Comparison *comparison, Written *written);
+
+/* Are the unit's rows still in place, as of now?  target is its sum. */
+extern bool idem_run_is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fingerprint *target);
 
 #endif							/* IDEM_RUN_UNIT_H */

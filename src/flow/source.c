@@ -263,27 +263,62 @@ require_recorded_columns(const Definition *def, List *found)
 					 quote_literal_cstr(def->name))));
 }
 
-/*
- * SELECT s."a", s."b", s."flag", (
- * updated_at
- * ) FROM (SELECT * FROM public.stage) AS s
- */
+/* s."a", s."b", s."flag", (updated_at): order expressions each on a line of their own */
 static char *
-read_query(const Definition *def, const Target *target, const char *from, List *order)
+read_columns(const Definition *def, const Target *target, List *order)
 {
 	StringInfoData buf;
 	ListCell   *lc;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, "SELECT ");
-	for (int i = 0; i < target->ncolumns; i++)
-		appendStringInfo(&buf, "%ss.%s", i > 0 ? ", " : "", quote_identifier(target->columns[i].name));
+	appendStringInfoString(&buf, idem_target_columns(target, "s."));
 	if (def->delete_flag != NULL)
 		appendStringInfo(&buf, ", s.%s", quote_identifier(def->delete_flag));
 	foreach(lc, order)
 		appendStringInfo(&buf, ", (\n%s\n)", ((OrderItem *) lfirst(lc))->expression);
-	appendStringInfo(&buf, " FROM %s", from);
 	return buf.data;
+}
+
+/* SELECT s."a", s."b", <extra> FROM (SELECT * FROM public.stage) AS s WHERE <where> */
+char *
+idem_source_query(const Source *source, const char *extra, const char *where)
+{
+	return psprintf("SELECT %s%s%s FROM %s%s%s", source->columns,
+					extra != NULL ? ", " : "", extra != NULL ? extra : "",
+					source->from,
+					where != NULL ? " WHERE " : "", where != NULL ? where : "");
+}
+
+char *
+idem_source_names(const Source *source)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < source->desc->natts; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", NameStr(TupleDescAttr(source->desc, i)->attname));
+	return buf.data;
+}
+
+/* A cast that only calls a varchar a text changes nothing. */
+bool
+idem_source_column_as_it_is(const Source *source, int column)
+{
+	const Node *coercion = source->coercions[column];
+
+	return coercion == NULL ||
+		(IsA(coercion, RelabelType) && IsA(castNode(RelabelType, coercion)->arg, Var));
+}
+
+bool
+idem_source_as_it_is(const Source *source)
+{
+	for (int i = 0; i < source->desc->natts; i++)
+	{
+		if (!idem_source_column_as_it_is(source, i))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -395,12 +430,13 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 	require_recorded_columns(def, describe(from, target->scope, &source->by_unit));
 
 	source->target = target;
-	source->query = read_query(def, target, from, order);
+	source->from = from;
+	source->columns = read_columns(def, target, order);
 	source->gone = def->delete_flag != NULL ? target->ncolumns : -1;
 	source->first_order = target->ncolumns + (def->delete_flag != NULL);
 
 	sql_begin();
-	analyzed = analyze(source->query, target->scope, "order_by", &plan);
+	analyzed = analyze(idem_source_query(source, NULL, NULL), target->scope, "order_by", &plan);
 	idem_require_deterministic(analyzed->query_list, analyzed->query_string);
 	require_plain_expressions(linitial_node(Query, analyzed->query_list));
 	oldcxt = MemoryContextSwitchTo(cxt);
@@ -422,11 +458,11 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 	bind_order(source, order);
 
 	/* where every scope column is read as it is, the source can be asked for the unit alone */
-	source->unit_query = psprintf("%s WHERE %s", source->query, idem_scope_predicate(target->scope, "s"));
+	source->within = idem_scope_predicate(target->scope, "s");
 	for (int i = 0; i < target->scope->ncolumns; i++)
 	{
 		if (source->coercions[target->scope_columns[i]] != NULL)
-			source->unit_query = NULL;
+			source->within = NULL;
 	}
 	return source;
 }

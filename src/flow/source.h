@@ -28,8 +28,9 @@ typedef struct OrderColumn
 typedef struct Source
 {
 	Target	   *target;
-	char	   *query;			/* with the unit's parameters */
-	char	   *unit_query;		/* the same, of rows inside the unit only */
+	char	   *columns;		/* of a row as read, as SQL, */
+	char	   *from;			/* and where from */
+	char	   *within;			/* true for rows inside a unit; NULL: only a cast row can tell */
 	bool		by_unit;		/* it uses the parameters: each unit is read on its own */
 	TupleDesc	desc;			/* of a staged row */
 	int			gone;			/* place of the delete flag, or -1 */
@@ -42,8 +43,8 @@ typedef struct Source
 	bool		serial;			/* one of them must not run in parallel mode */
 } Source;
 
-/* Called for each row; values are good until it returns. */
-typedef void (*SourceSink) (void *arg, Datum *values, bool *isnull);
+/* Called for each row; values are good until it returns: whether to go on. */
+typedef bool (*SourceSink) (void *arg, Datum *values, bool *isnull);
 
 /*
  * The names of the columns that a source has now (List of String).  Raises what
@@ -58,12 +59,28 @@ extern List *idem_source_columns(const Definition *def, Oid instead, Scope *scop
  */
 extern Source *idem_source_open(const Definition *def, Target *target, Oid instead);
 
+/*
+ * The source as SQL, with the unit's parameters: SELECT <columns>, <extra>
+ * FROM ... WHERE <where>; the last two may be NULL.
+ */
+extern char *idem_source_query(const Source *source, const char *extra, const char *where);
+
+/* "c1, c2, gone, o1": the columns of a staged row. */
+extern char *idem_source_names(const Source *source);
+
+/* Are rows as read, or one of their columns, staged ones already, without a cast? */
+extern bool idem_source_as_it_is(const Source *source);
+extern bool idem_source_column_as_it_is(const Source *source, int column);
+
 /* in source_read.c */
 
 /*
  * Read the source under the active snapshot; unit NULL: without parameters.
  * "within": leave out what lies outside the unit, if the source can tell.
+ * "differing" (or NULL): leave out rows whose key is in no such bucket,
+ * likewise.
  */
-extern void idem_source_read(Source *source, const Unit *unit, bool within, SourceSink sink, void *arg);
+extern void idem_source_read(Source *source, const Unit *unit, bool within, const bytea *differing,
+							 SourceSink sink, void *arg);
 
 #endif							/* IDEM_SOURCE_H */

@@ -11,9 +11,11 @@
 
 #include "base/error.h"
 #include "base/sql.h"
+#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "flow/clock.h"
 #include "flow/source.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 
 /* Receives the rows as read, and hands them on as staged. */
@@ -71,6 +73,7 @@ staging_receive(TupleTableSlot *slot, DestReceiver *self)
 	int			natts = receiver->source->desc->natts;
 	ErrorContextCallback callback;
 	MemoryContext oldcxt;
+	bool		go_on;
 
 	receiver->row++;
 	receiver->column = -1;
@@ -99,11 +102,11 @@ staging_receive(TupleTableSlot *slot, DestReceiver *self)
 		}
 	}
 	receiver->column = -1;
-	receiver->sink(receiver->arg, receiver->values, receiver->isnull);
+	go_on = receiver->sink(receiver->arg, receiver->values, receiver->isnull);
 	MemoryContextSwitchTo(oldcxt);
 
 	error_context_stack = callback.previous;
-	return true;
+	return go_on;
 }
 
 static void
@@ -116,13 +119,49 @@ staging_nothing(DestReceiver *self)
 {
 }
 
+/* Is every column of the key read as it is? */
+static bool
+keys_as_they_are(const Source *source)
+{
+	for (int i = 0; i < source->target->nkeys; i++)
+	{
+		if (!idem_source_column_as_it_is(source, source->target->keys[i].column))
+			return false;
+	}
+	return source->target->nkeys + 1 <= FUNC_MAX_ARGS;
+}
+
+/* <scope> AND idem_import_bucket_differs($3, s."k"); NULL: all rows are wanted */
+static char *
+where_clause(const Source *source, bool within, bool differing, int bitmap)
+{
+	char	   *where = within ? source->within : NULL;
+	StringInfoData keys;
+	House		house;
+
+	if (!differing)
+		return where;
+
+	sql_house_find(&house);
+	initStringInfo(&keys);
+	for (int i = 0; i < source->target->nkeys; i++)
+		appendStringInfo(&keys, ", s.%s",
+						 quote_identifier(source->target->columns[source->target->keys[i].column].name));
+	return psprintf("%s%s%sidem_import_bucket_differs($%d%s)", where != NULL ? where : "",
+					where != NULL ? " AND " : "", house.schema, bitmap, keys.data);
+}
+
 void
-idem_source_read(Source *source, const Unit *unit, bool within, SourceSink sink, void *arg)
+idem_source_read(Source *source, const Unit *unit, bool within, const bytea *differing,
+				 SourceSink sink, void *arg)
 {
 	int			natts = source->desc->natts;
 	StagingReceiver receiver = {{0}};
-	const char *query = within && unit != NULL && source->unit_query != NULL ?
-		source->unit_query : source->query;
+	ParamListInfo params = idem_unit_params(source->target->scope, unit);
+	bool		filtered = differing != NULL && keys_as_they_are(source);
+	char	   *query = idem_source_query(source, NULL,
+										  where_clause(source, within && unit != NULL, filtered,
+													   params->numParams + 1));
 	MemoryContext oldcxt;
 	int			guc_level;
 
@@ -152,7 +191,9 @@ idem_source_read(Source *source, const Unit *unit, bool within, SourceSink sink,
 		(void) set_config_option("max_parallel_workers_per_gather", "0", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
 	sql_begin();
-	sql_stream(query, idem_unit_params(source->target->scope, unit), false, &receiver.pub);
+	if (filtered)
+		params = sql_params_with(params, sql_datum(BYTEAOID, PointerGetDatum(differing), false));
+	sql_stream(query, params, false, &receiver.pub);
 	sql_end();
 	AtEOXact_GUC(false, guc_level);
 	FreeExecutorState(receiver.estate);

@@ -37,18 +37,26 @@ idem_stage_winners(Stage *stage)
 	return stage->winners;
 }
 
-Fingerprint
-idem_stage_fingerprint(Source *source, const Definition *def, Unit *unit)
+Digest *
+idem_stage_digest(Source *source, const Definition *def, Unit *unit, int bits, Fingerprint *outside)
 {
-	Stage	   *stage = idem_stage_create(source, def, list_make1(unit));
-	Fingerprint sum;
+	bool		ignore = def->out_of_scope == OUT_OF_SCOPE_IGNORE;
+	Digest	   *digest = idem_digest_source(source, unit, ignore, bits);
+	DigestShape shape;
+	Stage	   *stage;
 
-	idem_source_read(source, unit, def->out_of_scope == OUT_OF_SCOPE_IGNORE, idem_stage_sum_row, stage);
-	sum = stage->stored;
-	sum.rows += stage->outside.rows;
-	idem_hash_add(&sum.checksum, stage->outside.checksum);
+	memset(outside, 0, sizeof(Fingerprint));
+	if (digest != NULL)
+		return digest;
+
+	stage = idem_stage_create(source, def, list_make1(unit));
+	idem_digest_source_shape(source, &shape);
+	stage->digester = idem_digester_create(&shape, stage->cxt);
+	stage->digest = digest = idem_digest_create(bits);
+	idem_source_read(source, unit, ignore, NULL, idem_stage_digest_row, stage);
+	*outside = stage->outside;
 	idem_stage_end(stage);
-	return sum;
+	return digest;
 }
 
 static void
@@ -135,22 +143,73 @@ read_source(Stage *stage)
 	{
 		Unit	   *only = list_length(stage->units) == 1 ? linitial(stage->units) : NULL;
 
-		idem_source_read(source, only, within, idem_stage_keep_row, stage);
+		idem_source_read(source, only, within, stage->differing, idem_stage_keep_row, stage);
 		return;
 	}
 	foreach(lc, stage->units)
 	{
 		stage->expected = list_make1(lfirst(lc));
-		idem_source_read(source, lfirst(lc), within, idem_stage_keep_row, stage);
+		idem_source_read(source, lfirst(lc), within, NULL, idem_stage_keep_row, stage);
 	}
 }
 
+/* Rows that no unit owns belong to the only unit there is, or come last by themselves. */
+static void
+take_outside(Stage *stage, StagedUnit *staged)
+{
+	staged->outside_rows = stage->outside_rows;
+	staged->outside = stage->outside.rows;
+	staged->read.rows += stage->outside.rows;
+	idem_hash_add(&staged->read.checksum, stage->outside.checksum);
+	memset(&stage->outside, 0, sizeof(Fingerprint));
+	stage->outside_rows = NULL;
+}
+
 Stage *
-idem_stage_begin(Source *source, const Definition *def, List *units)
+idem_stage_open(Source *source, const Definition *def, Unit *unit)
+{
+	Stage	   *stage = idem_stage_create(source, def, list_make1(unit));
+	DigestShape shape;
+
+	idem_digest_source_shape(source, &shape);
+	stage->digester = idem_digester_create(&shape, stage->cxt);
+	return stage;
+}
+
+bool
+idem_stage_pass(Stage *stage, SourceSink sink, void *arg, StagedUnit *staged, Hash128 *image)
+{
+	Unit	   *unit = linitial(stage->units);
+
+	stage->digest = idem_digest_create(0);
+	stage->pass = sink;
+	stage->pass_arg = arg;
+	stage->pass_taken = true;
+	idem_source_read(stage->source, unit, stage->def->out_of_scope == OUT_OF_SCOPE_IGNORE, NULL,
+					 idem_stage_pass_row, stage);
+
+	memset(staged, 0, sizeof(StagedUnit));
+	staged->unit = unit;
+	staged->winners = stage->digest->rows;
+	staged->null_keys = stage->null_keys.rows;
+	staged->null_key_rows = stage->null_key_rows;
+	staged->inside = stage->null_keys;
+	staged->inside.rows += stage->digest->rows;
+	idem_hash_add(&staged->inside.checksum, stage->digest->sum);
+	staged->read = staged->inside;
+	take_outside(stage, staged);
+	*image = stage->digest->image;
+	return stage->pass_taken;
+}
+
+Stage *
+idem_stage_begin(Source *source, const Definition *def, List *units, const bytea *differing)
 {
 	Stage	   *stage = idem_stage_create(source, def, units);
 	Unit	   *only = list_length(units) == 1 ? linitial(units) : NULL;
 
+	if (differing != NULL)
+		idem_stage_filter(stage, differing);
 	stage->passing = MakeSingleTupleTableSlot(stage->desc, &TTSOpsVirtual);
 	stage->head = MakeSingleTupleTableSlot(stage->desc, &TTSOpsMinimalTuple);
 	stage->winner = MakeSingleTupleTableSlot(stage->desc, &TTSOpsMinimalTuple);
@@ -209,18 +268,6 @@ judge_head(Stage *stage, StagedUnit *staged)
 	MemoryContextSwitchTo(oldcxt);
 	MemoryContextReset(stage->row_cxt);
 	fetch_head(stage);
-}
-
-/* Rows that no unit owns belong to the only unit there is, or come last by themselves. */
-static void
-take_outside(Stage *stage, StagedUnit *staged)
-{
-	staged->outside_rows = stage->outside_rows;
-	staged->outside = stage->outside.rows;
-	staged->read.rows += stage->outside.rows;
-	idem_hash_add(&staged->read.checksum, stage->outside.checksum);
-	memset(&stage->outside, 0, sizeof(Fingerprint));
-	stage->outside_rows = NULL;
 }
 
 /* The next unit to deal with, NULL if there is none. */

@@ -8,7 +8,7 @@
 #ifndef IDEM_STAGE_H
 #define IDEM_STAGE_H
 
-#include "flow/source.h"
+#include "flow/fingerprint.h"
 #include "utils/tuplestore.h"
 
 typedef struct StagedUnit
@@ -20,6 +20,7 @@ typedef struct StagedUnit
 	int64		null_keys;		/* in null_key_rows */
 	int64		outside;		/* in outside_rows */
 	int64		winners;		/* in rows */
+	int64		spared;			/* not looked at one by one: known to be unchanged */
 	bool		nulls_in_key;	/* some of them have a NULL in the key */
 	Tuplestorestate *rows;		/* what is to be applied */
 	Tuplestorestate *null_key_rows; /* NULL if none */
@@ -29,17 +30,29 @@ typedef struct StagedUnit
 typedef struct Stage Stage;
 
 /*
- * What the source holds for one unit ('*' or static), without keeping it:
- * enough to compare with a receipt.
+ * What the source holds for one unit ('*' or static), without keeping it: of
+ * rows inside the unit, with 2^bits buckets, and of those outside that are to
+ * be set aside.
  */
-extern Fingerprint idem_stage_fingerprint(Source *source, const Definition *def, Unit *unit);
+extern Digest *idem_stage_digest(Source *source, const Definition *def, Unit *unit, int bits,
+								 Fingerprint *outside);
 
 /*
  * Read the source, under the active snapshot, for units in logical order;
- * units NIL: for whatever units its rows belong to.  Raises II005 for a row
- * outside them, unless the import says otherwise.
+ * units NIL: for whatever units its rows belong to.  "differing": only rows
+ * whose key is in such a bucket; NULL: all.  Raises II005 for a row outside
+ * the units, unless the import says otherwise.
  */
-extern Stage *idem_stage_begin(Source *source, const Definition *def, List *units);
+extern Stage *idem_stage_begin(Source *source, const Definition *def, List *units, const bytea *differing);
+
+/*
+ * Read the source for one unit, and pass its rows on without looking for two
+ * of one key; what is set aside is kept.  Tells what idem_stage_next tells of
+ * the unit, and the sum of the images that were passed on; false if the sink
+ * did not take a row, and the rest was not read.
+ */
+extern Stage *idem_stage_open(Source *source, const Definition *def, Unit *unit);
+extern bool idem_stage_pass(Stage *stage, SourceSink sink, void *arg, StagedUnit *staged, Hash128 *image);
 
 /*
  * The next unit with its rows; false when there is none.  Units that were

@@ -111,47 +111,21 @@ judge_scope(Stage *stage, Datum *values, bool *isnull)
 }
 
 static void
-keep_outside(Stage *stage)
+keep_aside(Stage *stage, Tuplestorestate **rows)
 {
 	MemoryContext oldcxt = MemoryContextSwitchTo(GetMemoryChunkContext(stage));
 
-	if (stage->outside_rows == NULL)
-		stage->outside_rows = tuplestore_begin_heap(true, false, work_mem);
-	tuplestore_putvalues(stage->outside_rows, stage->desc, stage->values, stage->isnull);
+	if (*rows == NULL)
+		*rows = tuplestore_begin_heap(true, false, work_mem);
+	tuplestore_putvalues(*rows, stage->desc, stage->values, stage->isnull);
 	MemoryContextSwitchTo(oldcxt);
 }
 
-/* Sink of a read that is only compared. */
-void
-idem_stage_sum_row(void *arg, Datum *values, bool *isnull)
+/* Fill the stage's row, which may have a column more than the source's. */
+static void
+set_row(Stage *stage, const Datum *values, const bool *isnull, bool inside)
 {
-	Stage	   *stage = arg;
-
-	if (!judge_scope(stage, values, isnull))
-		return;
-	stage->stored.rows++;
-	idem_hash_add(&stage->stored.checksum, idem_hasher_row(stage->hasher, values, isnull));
-}
-
-void
-idem_stage_sort_row(Stage *stage, Tuplesortstate *sort, const Datum *values, const bool *isnull)
-{
-	TupleTableSlot *slot = stage->passing;
-
-	memcpy(slot->tts_values, values, sizeof(Datum) * stage->desc->natts);
-	memcpy(slot->tts_isnull, isnull, sizeof(bool) * stage->desc->natts);
-	ExecStoreVirtualTuple(slot);
-	tuplesort_puttupleslot(sort, slot);
-	ExecClearTuple(slot);
-}
-
-/* Sink of a read that is kept. */
-void
-idem_stage_keep_row(void *arg, Datum *values, bool *isnull)
-{
-	Stage	   *stage = arg;
 	int			natts = stage->source->desc->natts;
-	bool		inside = judge_scope(stage, values, isnull);
 
 	memcpy(stage->values, values, sizeof(Datum) * natts);
 	memcpy(stage->isnull, isnull, sizeof(bool) * natts);
@@ -167,12 +141,75 @@ idem_stage_keep_row(void *arg, Datum *values, bool *isnull)
 		stage->isnull[stage->lost_place] = false;
 		stage->values[stage->lost_place] = BoolGetDatum(false);
 	}
+}
 
+/* Sink of a read that is only compared. */
+bool
+idem_stage_digest_row(void *arg, Datum *values, bool *isnull)
+{
+	Stage	   *stage = arg;
+
+	if (judge_scope(stage, values, isnull))
+		idem_digest_row(stage->digester, stage->digest, values, isnull);
+	return true;
+}
+
+void
+idem_stage_filter(Stage *stage, const bytea *differing)
+{
+	Target	   *target = stage->source->target;
+	Oid		   *types = palloc(sizeof(Oid) * target->nkeys);
+
+	for (int i = 0; i < target->nkeys; i++)
+		types[i] = target->columns[target->keys[i].column].type;
+	stage->key_hasher = idem_hasher_create(target->nkeys, types, stage->cxt);
+	stage->differing = differing;
+}
+
+/* The source may have left such rows out already, if it can tell. */
+static bool
+is_wanted(Stage *stage, const Datum *values, const bool *isnull)
+{
+	Target	   *target = stage->source->target;
+
+	if (stage->differing == NULL)
+		return true;
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		stage->values[i] = values[target->keys[i].column];
+		stage->isnull[i] = isnull[target->keys[i].column];
+	}
+	return idem_digest_is_set(stage->differing, stage->key_hasher, stage->values, stage->isnull);
+}
+
+void
+idem_stage_sort_row(Stage *stage, Tuplesortstate *sort, const Datum *values, const bool *isnull)
+{
+	TupleTableSlot *slot = stage->passing;
+
+	memcpy(slot->tts_values, values, sizeof(Datum) * stage->desc->natts);
+	memcpy(slot->tts_isnull, isnull, sizeof(bool) * stage->desc->natts);
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(sort, slot);
+	ExecClearTuple(slot);
+}
+
+/* Sink of a read that is kept. */
+bool
+idem_stage_keep_row(void *arg, Datum *values, bool *isnull)
+{
+	Stage	   *stage = arg;
+	bool		inside = judge_scope(stage, values, isnull);
+
+	if (inside && !is_wanted(stage, values, isnull))
+		return true;
+
+	set_row(stage, values, isnull, inside);
 	if (!inside)
 	{
 		if (stage->def->out_of_scope == OUT_OF_SCOPE_REJECT)
-			keep_outside(stage);
-		return;
+			keep_aside(stage, &stage->outside_rows);
+		return true;
 	}
 
 	if (stage->sort == NULL)
@@ -180,10 +217,37 @@ idem_stage_keep_row(void *arg, Datum *values, bool *isnull)
 		stage->stored.rows++;
 		idem_hash_add(&stage->stored.checksum, idem_hasher_row(stage->hasher, values, isnull));
 		tuplestore_putvalues(stage->store, stage->desc, stage->values, stage->isnull);
-		return;
+		return true;
 	}
 
 	idem_stage_sort_row(stage, stage->sort, stage->values, stage->isnull);
+	return true;
+}
+
+/* Sink of a read that is passed on. */
+bool
+idem_stage_pass_row(void *arg, Datum *values, bool *isnull)
+{
+	Stage	   *stage = arg;
+	bool		inside = judge_scope(stage, values, isnull);
+
+	if (inside && !idem_staged_null_key(stage->source->target, isnull))
+	{
+		idem_digest_row(stage->digester, stage->digest, values, isnull);
+		stage->pass_taken = stage->pass(stage->pass_arg, values, isnull);
+		return stage->pass_taken;
+	}
+
+	set_row(stage, values, isnull, inside);
+	if (inside)
+	{
+		stage->null_keys.rows++;
+		idem_hash_add(&stage->null_keys.checksum, idem_hasher_row(stage->hasher, values, isnull));
+		keep_aside(stage, &stage->null_key_rows);
+	}
+	else if (stage->def->out_of_scope == OUT_OF_SCOPE_REJECT)
+		keep_aside(stage, &stage->outside_rows);
+	return true;
 }
 
 /* Sort by unit, or key and declared order, or both; NULL if that is no order at all. */

@@ -24,6 +24,15 @@ struct Stage
 	int			slice_place;	/* the number of the row's slice, or -1 */
 	int			lost_place;		/* whether it has lost to a row of its key, or -1 */
 	RowHasher  *hasher;
+	Digester   *digester;		/* of a read that is only compared */
+	Digest	   *digest;
+	const bytea *differing;		/* keep only rows of these buckets; NULL: all */
+	RowHasher  *key_hasher;
+	SourceSink	pass;			/* takes the rows of a stage that keeps none */
+	void	   *pass_arg;
+	bool		pass_taken;		/* so far it took them all */
+	Tuplestorestate *null_key_rows; /* of such a stage */
+	Fingerprint null_keys;
 	MemoryContext cxt;			/* of the hasher, which may have grown */
 	MemoryContext row_cxt;		/* reset for each row */
 	Datum	   *scope_values;
@@ -51,9 +60,13 @@ extern Stage *idem_stage_create(Source *source, const Definition *def, List *uni
 /* Copy a row's scope values into the stage's arrays. */
 extern void idem_stage_scope_values(Stage *stage, const Datum *values, const bool *isnull);
 
-/* Read for an existing stage; the sinks that do not keep rows, and that do. */
-extern void idem_stage_sum_row(void *arg, Datum *values, bool *isnull);
-extern void idem_stage_keep_row(void *arg, Datum *values, bool *isnull);
+/* Let the stage keep only rows of the differing buckets. */
+extern void idem_stage_filter(Stage *stage, const bytea *differing);
+
+/* Sinks of a read: that only sums rows, that keeps them, that passes them on. */
+extern bool idem_stage_digest_row(void *arg, Datum *values, bool *isnull);
+extern bool idem_stage_keep_row(void *arg, Datum *values, bool *isnull);
+extern bool idem_stage_pass_row(void *arg, Datum *values, bool *isnull);
 
 /*
  * A sort by unit, or by key and declared order, or by both; NULL if that is

@@ -150,7 +150,8 @@ bind_key_column(Target *target, KeyColumn *key, Oid opfamily, Oid opcintype, Oid
 	key->nulls_equal = !att->attnotnull;
 	fmgr_info(get_opcode(key->eq_opr), &key->eq);
 
-	column->updated = !equal_means_same(opfamily, opcintype, collation);
+	key->equal_is_same = equal_means_same(opfamily, opcintype, collation);
+	column->updated = !key->equal_is_same;
 	column->compared = column->updated;
 	column->exchanged = false;
 }

@@ -41,6 +41,7 @@ typedef struct KeyColumn
 	Oid			collation;
 	bool		nulls_equal;	/* NULL may occur, and equals NULL */
 	bool		default_class;
+	bool		equal_is_same;	/* equal values have the same image */
 	FmgrInfo	eq;
 } KeyColumn;
 
@@ -54,6 +55,7 @@ typedef struct Target
 	KeyColumn  *keys;
 	Oid			key_index;		/* InvalidOid: no index of ours can hold the key */
 	bool		guarded;		/* a unique index holds the key */
+	const char *obstacle;		/* why only plain SQL may write it; NULL: nothing */
 	bool		may_swallow;	/* rows may vanish in triggers or rules */
 	bool		overriding;		/* an imported column is GENERATED ALWAYS AS IDENTITY */
 	bool		exchanges;		/* some column is exchanged */
@@ -90,6 +92,12 @@ extern void idem_target_lock(const Target *target, LOCKMODE lockmode);
 
 /* in target_sql.c */
 
+/*
+ * The tables that rows of a unit may lie in (List of Oid): the target, or the
+ * partitions that are left when the planner has left out the others.
+ */
+extern List *idem_target_tables(const Target *target, const Unit *unit);
+
 /* Target row t and staged row s have the same key. */
 extern char *idem_target_key_match(const Target *target);
 
@@ -99,14 +107,30 @@ extern char *idem_target_key_match(const Target *target);
  */
 extern char *idem_target_unit_match(const Target *target);
 
+/*
+ * idem_import_hash of the imported columns, of t or of s: the same for the
+ * same image.  "here": computed where t is read.
+ */
+extern char *idem_target_hash(const Target *target, bool staged);
+extern char *idem_target_hash_here(const Target *target);
+
+/* idem_import_bucket_differs($n, t."k"): its key is in a bucket set in the bitmap that is parameter n. */
+extern char *idem_target_bucket(const Target *target, int n);
+
+/* Does a difference in any column but the key count? */
+extern bool idem_target_all_compared(const Target *target);
+
+/* A name like this one that none of the imported columns has. */
+extern char *idem_target_other_name(const Target *target, const char *name);
+
 /* Their compared columns have different images. */
 extern char *idem_target_differs(const Target *target);
 
 /* The target's version is newer than the staged one; "false" without versions. */
 extern char *idem_target_newer(const Target *target);
 
-/* "a, b, c": the imported columns; and "s.c1, s.c2, s.c3". */
-extern char *idem_target_columns(const Target *target);
+/* "t.a, t.b", each after prefix: the imported columns; and "s.c1, s.c2". */
+extern char *idem_target_columns(const Target *target, const char *prefix);
 extern char *idem_target_staged_columns(const Target *target);
 
 #endif							/* IDEM_TARGET_H */

@@ -9,11 +9,24 @@
  */
 #include "postgres.h"
 
+#include "base/sql.h"
 #include "flow/target.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/ruleutils.h"
+
+/* SELECT FROM target t WHERE <scope> */
+List *
+idem_target_tables(const Target *target, const Unit *unit)
+{
+	if (target->rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		return list_make1_oid(RelationGetRelid(target->rel));
+	return sql_planned_tables(psprintf("SELECT FROM %s t WHERE %s", target->name,
+									   idem_scope_predicate(target->scope, "t")),
+							  idem_unit_params(target->scope, unit));
+}
 
 /* t."k" or s.c1, with the collation of the index where it is not the column's own */
 static char *
@@ -82,6 +95,74 @@ idem_target_unit_match(const Target *target)
 }
 
 /*
+ * idem_import_hash(t."a", t."b"), or of ROW(t."a", ...) where there are more
+ * columns than a function has arguments, or where the only one is a composite,
+ * which would be taken for a row.
+ */
+static char *
+hash_call(const Target *target, const char *function, bool staged)
+{
+	char	   *columns = staged ? idem_target_staged_columns(target) : idem_target_columns(target, "t.");
+	bool		as_row = target->ncolumns > FUNC_MAX_ARGS ||
+		(target->ncolumns == 1 && type_is_rowtype(target->columns[0].type));
+	House		house;
+
+	sql_house_find(&house);
+	return psprintf("%s%s(%s%s%s)", house.schema, function,
+					as_row ? "ROW(" : "", columns, as_row ? ")" : "");
+}
+
+char *
+idem_target_hash(const Target *target, bool staged)
+{
+	return hash_call(target, "idem_import_hash", staged);
+}
+
+char *
+idem_target_hash_here(const Target *target)
+{
+	return hash_call(target, "idem_import_hash_here", false);
+}
+
+char *
+idem_target_bucket(const Target *target, int n)
+{
+	StringInfoData keys;
+	House		house;
+
+	sql_house_find(&house);
+	initStringInfo(&keys);
+	for (int i = 0; i < target->nkeys; i++)
+		appendStringInfo(&keys, ", t.%s", quote_identifier(target->columns[target->keys[i].column].name));
+	return psprintf("%sidem_import_bucket_differs($%d%s)", house.schema, n, keys.data);
+}
+
+bool
+idem_target_all_compared(const Target *target)
+{
+	Bitmapset  *keys = NULL;
+
+	for (int i = 0; i < target->nkeys; i++)
+		keys = bms_add_member(keys, target->keys[i].column);
+	for (int i = 0; i < target->ncolumns; i++)
+	{
+		if (!target->columns[i].compared && !bms_is_member(i, keys))
+			return false;
+	}
+	return true;
+}
+
+char *
+idem_target_other_name(const Target *target, const char *name)
+{
+	char	   *result = pstrdup(name);
+
+	while (idem_target_column(target, result) >= 0)
+		result = psprintf("%s_", result);
+	return result;
+}
+
+/*
  * pg_catalog.record_image_ne(ROW(t."a", t."b"), ROW(s.c2, s.c3))
  *
  * The image, so that types without equality take part, and 1.0 differs from
@@ -131,13 +212,13 @@ idem_target_newer(const Target *target)
 }
 
 char *
-idem_target_columns(const Target *target)
+idem_target_columns(const Target *target, const char *prefix)
 {
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	for (int i = 0; i < target->ncolumns; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", quote_identifier(target->columns[i].name));
+		appendStringInfo(&buf, "%s%s%s", i > 0 ? ", " : "", prefix, quote_identifier(target->columns[i].name));
 	return buf.data;
 }
 

@@ -139,13 +139,13 @@ idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Finge
 		sql_int8(run->run_id),
 		sql_int8(source->rows),
 		checksum_param(source->checksum),
-		sql_int8(target->rows),
-		checksum_param(target->checksum),
+		sql_datum(INT8OID, Int64GetDatum(target != NULL ? target->rows : 0), target == NULL),
+		target != NULL ? checksum_param(target->checksum) : sql_datum(UUIDOID, (Datum) 0, true),
 		sql_int8(run->tally.stale),
 		sql_int8(run->tally.collapsed),
 		sql_int8(run->tally.rejected),
 		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(run->started_at), false),
-		sql_int8(settled ? run->version : 0)
+		sql_int8(settled && target != NULL ? run->version : 0)
 	};
 	ParamListInfo params = sql_params(lengthof(param), param);
 	House		house;

@@ -51,7 +51,10 @@ extern void idem_lock_unit(const char *import, const char *unit);
  */
 extern void idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *receipt);
 
-/* The unit has been applied by this run: write the receipt, clear any failure and approval. */
+/*
+ * The unit has been applied by this run: write the receipt, clear any failure
+ * and approval.  target NULL: it was not summed; no run believes such a receipt.
+ */
 extern void idem_ledger_applied(const RunRecord *run, const Fingerprint *source, const Fingerprint *target, bool settled);
 
 /*

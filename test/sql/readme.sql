@@ -54,7 +54,6 @@ SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices',
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], overlap => '10');
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], track => 'snapshot');
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], batch_size => 1000);
-SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], method => 'swap');
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], effects => 'SELECT 1');
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], max_attempts => 3);
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], backoff => '1 minute');

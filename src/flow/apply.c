@@ -1,10 +1,13 @@
 /*-------------------------------------------------------------------------
  *
- * apply_portable.c
- *	  Write the target with plain set-based SQL, which works wherever SQL does.
+ * apply.c
+ *	  The only writer of the target, but for its exchange as a whole.
  *
- * Four statements do the work: DELETE of rows whose key is missing, DELETE of
- * rows flagged as gone, UPDATE, INSERT.  Their order matters to constraints,
+ * Four steps do the work: DELETE of rows whose key is missing, DELETE of rows
+ * flagged as gone, UPDATE, INSERT.  They are plain set-based SQL, which works
+ * wherever SQL does (the portable engine); in ordinary tables rows are found
+ * by their place, and inserted as COPY does it, by insert.c (the native one).
+ * The order of the steps matters to constraints,
  * and no order suits all: a deleted row frees a unique value for an inserted
  * one, an inserted row must be there before a foreign key can refer to it.
  * So each is tried in that order, in a subtransaction, and one that violates
@@ -28,6 +31,7 @@
 #include "executor/spi.h"
 #include "flow/apply.h"
 #include "flow/apply_sql.h"
+#include "flow/insert.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -49,11 +53,12 @@ typedef enum StepKind
 typedef struct Step
 {
 	int			code;			/* SPI's for success */
-	char	   *query;
+	char	   *query;			/* NULL: insert natively */
 	ParamListInfo params;
 	TupleDesc	desc;			/* of the rows that it reads as s */
 	Tuplestorestate *rows;
 	int64		nrows;
+	bool		by_place;		/* the place of each row says in which table to look for it */
 	bool		pending;
 	bool		exchange_done;	/* nothing is left that an UPDATE can't set */
 	int64		written;
@@ -69,11 +74,45 @@ is_uniqueness_violation(const ErrorData *error)
 }
 
 /*
+ * Where the place of a row is known, to go there is best, however many there
+ * are.  The planner thinks of random access; so it is told that they are few.
+ */
+static int64
+execute(const Step *step)
+{
+	int64		written;
+
+	sql_begin();
+	sql_register(APPLY_ROWS, step->desc, step->rows, step->by_place ? 1 : step->nrows);
+	written = sql_execute(step->code, step->query, step->params);
+	sql_forget(APPLY_ROWS);
+	sql_end();
+	return written;
+}
+
+static int64
+insert(const Target *target, const Step *step)
+{
+	Inserter   *inserter = idem_inserter_begin(target);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(step->desc, &TTSOpsMinimalTuple);
+
+	tuplestore_rescan(step->rows);
+	while (tuplestore_gettupleslot(step->rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		slot_getallattrs(slot);
+		(void) idem_inserter_row(inserter, slot->tts_values, slot->tts_isnull);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return idem_inserter_end(inserter);
+}
+
+/*
  * Run a step in a subtransaction.  A violated constraint leaves it pending,
  * with the error; any other error is raised.
  */
 static void
-try_step(Step *step)
+try_step(const Target *target, Step *step)
 {
 	MemoryContext oldcxt = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
@@ -82,11 +121,7 @@ try_step(Step *step)
 	MemoryContextSwitchTo(oldcxt);
 	PG_TRY();
 	{
-		sql_begin();
-		sql_register(APPLY_ROWS, step->desc, step->rows, step->nrows);
-		step->written = step->exchanged + sql_execute(step->code, step->query, step->params);
-		sql_forget(APPLY_ROWS);
-		sql_end();
+		step->written = step->exchanged + (step->query != NULL ? execute(step) : insert(target, step));
 		ReleaseCurrentSubTransaction();
 		step->pending = false;
 	}
@@ -181,7 +216,7 @@ exchange(const Target *target, Step *update, bool unique)
 	 * nothing to update; behind a table lock it waits, and finds the new row.
 	 */
 	idem_target_lock(target, ShareRowExclusiveLock);
-	try_step(&step);
+	try_step(target, &step);
 	if (step.pending)
 	{
 		update->error = step.error;
@@ -193,7 +228,7 @@ exchange(const Target *target, Step *update, bool unique)
 	update->exchanged += step.written;
 	update->written = update->exchanged;
 	if (update->query != NULL)
-		try_step(update);
+		try_step(target, update);
 	else
 		update->pending = false;
 }
@@ -224,7 +259,7 @@ try_steps(const Target *target, Step *steps)
 					exchange(target, &steps[i], false);
 			}
 			else
-				try_step(&steps[i]);
+				try_step(target, &steps[i]);
 			progress |= !steps[i].pending;
 		}
 	} while (progress && (steps[STEP_REMOVE].pending || steps[STEP_DELETE].pending ||
@@ -252,6 +287,13 @@ run_steps(const Target *target, Step *steps)
 		if (IsolationUsesXactSnapshot())
 			refuse_unseen_key(steps[i].error);
 	}
+}
+
+/* Does a step insert by itself, without SQL? */
+static char *
+insert_query(const Target *target)
+{
+	return target->obstacle == NULL ? NULL : idem_apply_insert_query(target);
 }
 
 static Step
@@ -291,7 +333,7 @@ judge_again(const Target *target, const Definition *def, const Unit *unit,
 	}
 	if (is_update)
 	{
-		again = idem_diff_create(target, def);
+		again = idem_diff_create(target, def, true);
 		idem_diff_rows(target, def, unit, step->desc, step->rows, step->nrows, again);
 		swallowed -= again->fresh;
 		idem_diff_take_fresh(next, again);
@@ -300,18 +342,69 @@ judge_again(const Target *target, const Definition *def, const Unit *unit,
 	return swallowed;
 }
 
-int64
+/* The unit's rows that nothing asks for: by their place, or by what asks for the others. */
+static Step
+remove_step(const Target *target, const Removal *removal, ParamListInfo params)
+{
+	const Missing *missing = removal->missing;
+	const Present *present = removal->present;
+	Step		step;
+
+	if (missing->rows != NULL)
+		return make_step(SPI_OK_DELETE, idem_apply_remove_places_query(target), params,
+						 missing->desc, missing->rows, missing->missing);
+	step = make_step(SPI_OK_DELETE, idem_apply_remove_query(target), params,
+					 present->desc, present->rows, present->nrows);
+	step.pending = true;
+	return step;
+}
+
+/*
+ * Rows that were found at a place may have been moved by another session:
+ * then look again, as of now.  Returns NULL if all are gone.
+ */
+static Missing *
+find_left(const Target *target, const Unit *unit, const Removal *removal, const Step *step)
+{
+	Missing    *left;
+
+	if (removal == NULL || removal->missing->rows == NULL || step->written == step->nrows)
+		return NULL;
+	left = idem_missing_find(target, unit, removal->present, -1, true);
+	if (left->missing > 0)
+		return left;
+	idem_missing_free(left);
+	return NULL;
+}
+
+static void
+refuse_to_go_on(const Target *target, const Step *insert, int64 left, int round)
+{
+	if (insert->pending)
+		ReThrowError(insert->error);
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not apply " INT64_FORMAT " rows to \"%s\"", left, RelationGetRelationName(target->rel)),
+			 errdetail("They still differ after %d attempts.", round + 1),
+			 errhint("Look for triggers, rules or row security that change or hide rows as they are written.")));
+}
+
+void
 idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, Diff *diff,
-				const Removal *removal, Tally *tally)
+				const Removal *removal, Tally *tally, Applied *applied)
 {
 	ParamListInfo params = idem_unit_params(target->scope, unit);
+	bool		by_place = target->obstacle == NULL && list_length(idem_target_tables(target, unit)) == 1;
 	Step		steps[NUM_STEPS];
-	int64		swallowed = 0;
+	Removal		again;
 	int64		left;
 
+	memset(applied, 0, sizeof(Applied));
+	applied->as_judged = true;
 	for (int round = 0;; round++)
 	{
-		Diff	   *next = idem_diff_create(target, def);
+		Diff	   *next = idem_diff_create(target, def, true);
+		Missing    *missing = NULL;
 
 		CHECK_FOR_INTERRUPTS();
 		if (round == MAX_ROUNDS)
@@ -322,14 +415,12 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
 									   diff->desc, diff->gone_rows, diff->gone);
 		steps[STEP_UPDATE] = make_step(SPI_OK_UPDATE, idem_apply_update_query(target), params,
 									   diff->desc, diff->changed_rows, diff->changed);
-		steps[STEP_INSERT] = make_step(SPI_OK_INSERT, idem_apply_insert_query(target), params,
-									   diff->desc, diff->fresh_rows, diff->fresh);
-		if (round == 0 && removal != NULL)
-		{
-			steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, idem_apply_remove_query(target), params,
-										   removal->desc, removal->rows, removal->nrows);
-			steps[STEP_REMOVE].pending = true;
-		}
+		steps[STEP_INSERT] = make_step(SPI_OK_INSERT, insert_query(target), params,
+									   diff->fresh_desc, diff->fresh_rows, diff->fresh);
+		if (removal != NULL)
+			steps[STEP_REMOVE] = remove_step(target, removal, params);
+		for (int i = 0; i < NUM_STEPS; i++)
+			steps[i].by_place = by_place;
 		run_steps(target, steps);
 
 		tally->removed += steps[STEP_REMOVE].written;
@@ -341,28 +432,29 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
 		for (int i = STEP_DELETE; i < NUM_STEPS; i++)
 		{
 			if (steps[i].written < steps[i].nrows)
-				swallowed += judge_again(target, def, unit, &steps[i], i == STEP_UPDATE, next);
+			{
+				applied->swallowed += judge_again(target, def, unit, &steps[i], i == STEP_UPDATE, next);
+				applied->as_judged = false;
+			}
 		}
+		missing = find_left(target, unit, removal, &steps[STEP_REMOVE]);
+		if (round > 0 && removal != NULL)
+			idem_missing_free(removal->missing);
+		again.present = removal != NULL ? removal->present : NULL;
+		again.missing = missing;
+		removal = missing != NULL ? &again : NULL;
+		applied->as_judged &= missing == NULL;
 
 		idem_diff_free(diff);
 		diff = next;
-		left = diff->fresh + diff->changed + diff->gone;
+		left = diff->fresh + diff->changed + diff->gone + (missing != NULL ? missing->missing : 0);
 		if (left == 0)
 			break;
 		if (round > MAX_ROUNDS)
-		{
-			if (steps[STEP_INSERT].pending)
-				ReThrowError(steps[STEP_INSERT].error);
-			ereport(ERROR,
-					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					 errmsg("could not apply " INT64_FORMAT " rows to \"%s\"", left, RelationGetRelationName(target->rel)),
-					 errdetail("They still differ after %d attempts.", round + 1),
-					 errhint("Look for triggers, rules or row security that change or hide rows as they are written.")));
-		}
+			refuse_to_go_on(target, &steps[STEP_INSERT], left, round);
 	}
 	tally->stale += diff->stale;
 	idem_diff_free(diff);
-	return swallowed;
 }
 
 /*
@@ -377,7 +469,7 @@ idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
 				   Tuplestorestate *rows, int64 nrows, Tally *tally)
 {
 	char	   *delete = idem_apply_clear_query(target);
-	Step		insert = make_step(SPI_OK_INSERT, idem_apply_insert_query(target), NULL, desc, rows, nrows);
+	Step		insert = make_step(SPI_OK_INSERT, insert_query(target), NULL, desc, rows, nrows);
 
 	for (int round = 0;; round++)
 	{
@@ -389,7 +481,7 @@ idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
 		sql_end();
 
 		if (insert.pending)
-			try_step(&insert);
+			try_step(target, &insert);
 		if (!insert.pending)
 			break;
 		if (round == MAX_ROUNDS || !is_key_violation(target, insert.error))

@@ -1,0 +1,327 @@
+/*-------------------------------------------------------------------------
+ *
+ * run_write.c
+ *	  How a run writes the rows of one unit: by diff, or by replacing them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <float.h>
+
+#include "base/error.h"
+#include "base/relation.h"
+#include "executor/tuptable.h"
+#include "flow/apply.h"
+#include "flow/run_unit.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+void
+idem_run_guard_removal(Run *run, const Receipt *receipt, int64 total, int64 removed, const Tally *tally)
+{
+	double		limit = run->def->delete_limit;
+
+	if (limit == NO_LIMIT || removed <= 10 || removed <= receipt->approved ||
+		removed <= limit * total * (1 + DBL_EPSILON * 4))
+		return;
+
+	run->record->to_remove = removed;
+	run->record->tally = *tally;
+	if (run->request->plan)
+	{
+		idem_run_note(run, psprintf("would stop with II001: it removes " INT64_FORMAT " of " INT64_FORMAT " rows",
+							   removed, total));
+		return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_IDEM_APPROVAL_REQUIRED),
+			 errmsg("removing " INT64_FORMAT " of " INT64_FORMAT " rows needs approval", removed, total),
+			 errdetail("The import removes at most %g of a unit's rows unapproved.", limit),
+			 errhint("If that is right, run SELECT idem_import_approve(%s, %s) and then the import again.",
+					 quote_literal_cstr(run->def->name), quote_literal_cstr(run->record->unit))));
+}
+
+static bool
+removes_missing(const Definition *def)
+{
+	return def->mode == MODE_OVERWRITE || def->delete_missing;
+}
+
+static void
+note_swallowed(Run *run, int64 swallowed)
+{
+	if (swallowed > 0)
+		idem_run_note(run, psprintf("triggers, rules or row security of the target swallowed " INT64_FORMAT " rows",
+									swallowed));
+}
+
+/* The counts that applying a diff gives, if nobody interferes. */
+static void
+count_diff(Tally *tally, const Diff *diff, const StagedUnit *staged, int64 missing)
+{
+	tally->inserted = diff->fresh;
+	tally->updated = diff->changed;
+	tally->deleted = diff->gone;
+	tally->stale = diff->stale;
+	tally->removed = missing;
+	tally->unchanged = staged->spared + staged->winners -
+		diff->fresh - diff->changed - diff->gone - diff->stale;
+}
+
+/*
+ * The rows whose keys are not missing from the unit: its own winners, and
+ * those of other units that will take their target row from wherever it is.
+ */
+static Present
+present_rows(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *comparison)
+{
+	Present		present = {idem_stage_desc(stage), staged->rows, staged->winners};
+	Tuplestorestate *parts[2] = {staged->rows, run->movers};
+	TupleTableSlot *slot;
+
+	if (comparison != NULL)
+		present.differing = comparison->differing;
+	if (run->nmovers == 0)
+		return present;
+
+	present.rows = tuplestore_begin_heap(true, false, work_mem);
+	present.nrows += run->nmovers;
+	slot = MakeSingleTupleTableSlot(present.desc, &TTSOpsMinimalTuple);
+	for (int i = 0; i < lengthof(parts); i++)
+	{
+		tuplestore_rescan(parts[i]);
+		while (tuplestore_gettupleslot(parts[i], true, false, slot))
+			tuplestore_puttupleslot(present.rows, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return present;
+}
+
+static void
+free_present(Present *present, const StagedUnit *staged)
+{
+	if (present->rows != staged->rows)
+		tuplestore_end(present->rows);
+}
+
+/*
+ * What the unit's target rows have become is known where rows were compared by
+ * hash, nobody interfered, and nothing else is set off by writing them.
+ */
+static void
+sum_up(Run *run, const Comparison *comparison, const Diff *judged, const Missing *missing,
+	   const Applied *applied, const Tally *tally, Written *written)
+{
+	const Target *target = run->target;
+	Fingerprint *sum = &written->target;
+
+	if (comparison == NULL || comparison->target == NULL || !judged->by_hash || !applied->as_judged ||
+		applied->swallowed > 0 || (target->scope->ncolumns > 0 && !target->scope_in_key) ||
+		idem_relation_user_triggers(target->rel) || idem_relation_delete_cascades(target->rel))
+		return;
+
+	written->summed = true;
+	sum->rows = comparison->target->rows + tally->inserted - tally->deleted - tally->removed;
+	sum->checksum = comparison->target->sum;
+	idem_hash_subtract(&sum->checksum, judged->before);
+	idem_hash_add(&sum->checksum, judged->after);
+	if (missing != NULL)
+		idem_hash_subtract(&sum->checksum, missing->sum);
+}
+
+/* Judge the staged rows; where nothing can be in their way, that is done already. */
+static Diff *
+judge(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *comparison)
+{
+	bool		compared = comparison != NULL && comparison->target != NULL;
+	bool		whole = run->target->scope->ncolumns == 0 || run->target->scope_in_key;
+	Diff	   *diff = idem_diff_create(run->target, run->def, !compared);
+
+	if (compared)
+		diff->differing = comparison->differing;
+	if (compared && comparison->target->rows == 0 && whole && run->def->delete_flag == NULL)
+		idem_diff_all_fresh(diff, idem_stage_desc(stage), staged->rows, staged->winners);
+	else
+		idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows,
+					   staged->winners, diff);
+	return diff;
+}
+
+/*
+ * Rows that went may have taken others with them, by a foreign key from the
+ * table to itself.
+ */
+static void
+apply_again(Run *run, Stage *stage, const StagedUnit *staged, Tally *tally, Applied *applied)
+{
+	Diff	   *diff = idem_diff_create(run->target, run->def, true);
+
+	tally->stale = 0;
+	idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows,
+				   staged->winners, diff);
+	idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, tally, applied);
+}
+
+/* Rows have keys: compare, and write only what differs. */
+static void
+write_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt,
+		   const Comparison *comparison, Written *written)
+{
+	Tally		tally = run->record->tally;
+	Tally		planned = tally;
+	Present		present = present_rows(run, stage, staged, comparison);
+	Diff	   *diff = judge(run, stage, staged, comparison);
+	Diff		judged = *diff;
+	Missing    *missing = NULL;
+	Applied		applied;
+
+	if (!run->would_swap)
+		idem_run_note(run, "rows have a key: only what differs is written");
+	if (removes_missing(run->def))
+		missing = idem_missing_find(run->target, staged->unit, &present,
+									comparison != NULL && comparison->target != NULL ? comparison->target->rows : -1,
+									diff->now);
+	count_diff(&planned, diff, staged, missing != NULL ? missing->missing : 0);
+	if (missing != NULL)
+		idem_run_guard_removal(run, receipt, missing->total, missing->missing, &planned);
+
+	if (run->request->plan)
+	{
+		tally = planned;
+		idem_diff_free(diff);
+	}
+	else
+	{
+		Removal		removal = {&present, missing};
+
+		idem_apply_diff(run->target, run->def, staged->unit, diff,
+						planned.removed > 0 ? &removal : NULL, &tally, &applied);
+		if (tally.removed + tally.deleted > 0 && idem_relation_delete_cascades(run->target->rel))
+			apply_again(run, stage, staged, &tally, &applied);
+		if (missing != NULL)
+			idem_run_guard_removal(run, receipt, missing->total, tally.removed, &planned);
+		note_swallowed(run, applied.swallowed);
+		sum_up(run, comparison, &judged, missing, &applied, &tally, written);
+	}
+	tally.unchanged = staged->spared + staged->winners -
+		tally.inserted - tally.updated - tally.deleted - tally.stale;
+	run->record->tally = tally;
+	if (missing != NULL)
+		idem_missing_free(missing);
+	free_present(&present, staged);
+}
+
+/*
+ * The unit is deleted and inserted anew.  With a key, rows are counted as what
+ * became of them all the same, and nothing is done if nothing differs.
+ */
+static void
+write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
+{
+	Tally		tally = run->record->tally;
+	Tally		replaced = {0};
+	Present		present = present_rows(run, stage, staged, NULL);
+	Missing    *missing = idem_missing_find(run->target, staged->unit, &present, -1, true);
+	int64		total = missing->total;
+	Diff	   *diff;
+
+	if (run->target->nkeys == 0)
+	{
+		if (!run->would_swap)
+			idem_run_note(run, "rows have no key: the unit is deleted and inserted anew");
+		tally.inserted = staged->winners;
+		tally.removed = total;
+		idem_run_guard_removal(run, receipt, total, total - staged->winners, &tally);
+	}
+	else
+	{
+		idem_run_note(run, "method => 'replace': where a row differs, the unit is deleted and inserted anew");
+		diff = idem_diff_create(run->target, run->def, true);
+		idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows,
+					   staged->winners, diff);
+		count_diff(&tally, diff, staged, missing->missing);
+		idem_diff_free(diff);
+		idem_run_guard_removal(run, receipt, total, missing->missing, &tally);
+	}
+
+	if (!run->request->plan &&
+		tally.inserted + tally.updated + tally.deleted + tally.removed > 0)
+	{
+		if (total > 0 && idem_relation_delete_cascades(run->target->rel))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot delete the rows of \"%s\" and insert them anew",
+							RelationGetRelationName(run->target->rel)),
+					 errdetail("A foreign key refers to the table with more than ON DELETE NO ACTION."),
+					 errhint("Give the import a key, and method \"diff\".")));
+		idem_apply_replace(run->target, staged->unit, idem_stage_desc(stage), staged->rows, staged->winners, &replaced);
+	}
+	if (run->target->nkeys == 0 && !run->request->plan)
+	{
+		tally.inserted = replaced.inserted;
+		tally.removed = replaced.removed;
+		tally.unchanged = staged->winners - replaced.inserted;
+		note_swallowed(run, tally.unchanged);
+	}
+	run->record->tally = tally;
+	idem_missing_free(missing);
+	free_present(&present, staged);
+}
+
+/* Without keys, a unit that sums up to the same rows is the same. */
+static bool
+same_rows(Run *run, const StagedUnit *staged)
+{
+	Fingerprint target;
+
+	if (run->target->nkeys > 0 || run->request->force)
+		return false;
+	target = idem_fingerprint_target(run->target, staged->unit, true);
+	if (!idem_fingerprint_equal(&staged->inside, &target))
+		return false;
+	idem_run_note(run, "source and target hold the same rows");
+	run->record->tally.unchanged = staged->winners;
+	return true;
+}
+
+void
+idem_run_write(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt,
+			   const Comparison *comparison, Written *written)
+{
+	if (!idem_run_replaces(run))
+		write_diff(run, stage, staged, receipt, comparison, written);
+	else if (!same_rows(run, staged))
+		write_anew(run, stage, staged, receipt);
+}
+
+bool
+idem_run_is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fingerprint *target)
+{
+	Present		present;
+	Diff	   *diff;
+	bool		settled;
+
+	if (run->target->nkeys == 0)
+		return idem_fingerprint_equal(&staged->inside, target);
+
+	/* what was not looked at before is not looked at now */
+	if (staged->spared > 0)
+		return false;
+
+	present = present_rows(run, stage, staged, NULL);
+	diff = idem_diff_create(run->target, run->def, true);
+	idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows, staged->winners, diff);
+	settled = diff->fresh + diff->changed + diff->gone == 0;
+	if (settled && removes_missing(run->def))
+	{
+		Missing    *missing = idem_missing_find(run->target, staged->unit, &present, -1, true);
+
+		settled = missing->missing == 0;
+		idem_missing_free(missing);
+	}
+	idem_diff_free(diff);
+	free_present(&present, staged);
+	return settled;
+}

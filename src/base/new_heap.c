@@ -3,20 +3,14 @@
  * new_heap.c
  *	  Making the transient table, filling it, building its indexes.
  *
- * make_new_heap gives a table of the same shape, with a TOAST table of its
- * own.  Its rows are going to belong to the old table though, so their TOAST
- * pointers must name the old table's TOAST table: rd_toastoid says so, as
- * CLUSTER does it.  What CLUSTER relies on besides does not hold here: that no
- * two live rows come with the same TOAST pointer.  A source may well read the
- * old table and give one row twice; two rows with one TOAST value would lose it
- * both when one of them is deleted.  So values that lie in a TOAST table, this
- * one or another, are fetched first.
+ * make_new_heap gives a table of the same shape, with a TOAST table of its own,
+ * whose values can be read from the first: an index on an expression needs
+ * them, and so does whoever compares old rows and new ones.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -35,22 +29,6 @@
  * transaction can see the table before it is complete.
  */
 #define INSERT_OPTIONS (TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN)
-
-static void
-note_columns(NewHeap *heap)
-{
-	TupleDesc	desc = RelationGetDescr(heap->rel);
-
-	heap->has_missing = desc->constr != NULL && desc->constr->missing != NULL;
-	heap->varlena = palloc(desc->natts * sizeof(int));
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped && att->attlen == -1)
-			heap->varlena[heap->nvarlena++] = i;
-	}
-}
 
 NewHeap *
 idem_new_heap_create(Relation rel, int references)
@@ -83,12 +61,11 @@ idem_new_heap_create(Relation rel, int references)
 	heap->batch_cxt = AllocSetContextCreate(cxt, "idem_import new heap batch", ALLOCSET_DEFAULT_SIZES);
 	heap->rel = rel;
 	heap->references = references;
-	note_columns(heap);
+	heap->has_missing = RelationGetDescr(rel)->constr != NULL && RelationGetDescr(rel)->constr->missing != NULL;
 
 	new = make_new_heap(RelationGetRelid(rel), rel->rd_rel->reltablespace, rel->rd_rel->relam,
 						rel->rd_rel->relpersistence, ExclusiveLock);
 	heap->new = table_open(new, AccessExclusiveLock);
-	heap->new->rd_toastoid = rel->rd_rel->reltoastrelid;
 	heap->cid = GetCurrentCommandId(true);
 	heap->bulk = GetBulkInsertState();
 
@@ -97,25 +74,13 @@ idem_new_heap_create(Relation rel, int references)
 }
 
 /*
- * Must the row be formed anew?  If a value lies in a TOAST table, and if it is
- * an old row as on disk, which may lack columns that rel knows a value for and
- * the transient table doesn't.
+ * Must the row be formed anew?  An old row as on disk may lack columns that rel
+ * knows a value for and the transient table doesn't.
  */
 static bool
 needs_forming(NewHeap *heap, TupleTableSlot *slot)
 {
-	slot_getallattrs(slot);
-	if (heap->has_missing && !TTS_IS_VIRTUAL(slot))
-		return true;
-	for (int i = 0; i < heap->nvarlena; i++)
-	{
-		int			place = heap->varlena[i];
-
-		if (!slot->tts_isnull[place] &&
-			VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(slot->tts_values[place])))
-			return true;
-	}
-	return false;
+	return heap->has_missing && !TTS_IS_VIRTUAL(slot);
 }
 
 /* The row formed anew, in the spare slot of that number. */
@@ -123,7 +88,6 @@ static TupleTableSlot *
 form_row(NewHeap *heap, TupleTableSlot *slot, int number)
 {
 	TupleDesc	desc = slot->tts_tupleDescriptor;
-	Datum	   *values = palloc(desc->natts * sizeof(Datum));
 	TupleTableSlot *spare;
 
 	if (number < list_length(heap->spare))
@@ -138,15 +102,8 @@ form_row(NewHeap *heap, TupleTableSlot *slot, int number)
 		MemoryContextSwitchTo(oldcxt);
 	}
 
-	memcpy(values, slot->tts_values, desc->natts * sizeof(Datum));
-	for (int i = 0; i < heap->nvarlena; i++)
-	{
-		int			place = heap->varlena[i];
-
-		if (!slot->tts_isnull[place] && VARATT_IS_EXTERNAL_ONDISK(DatumGetPointer(values[place])))
-			values[place] = PointerGetDatum(detoast_external_attr((struct varlena *) DatumGetPointer(values[place])));
-	}
-	ExecStoreHeapTuple(heap_form_tuple(desc, values, slot->tts_isnull), spare, false);
+	slot_getallattrs(slot);
+	ExecStoreHeapTuple(heap_form_tuple(desc, slot->tts_values, slot->tts_isnull), spare, false);
 	return spare;
 }
 
@@ -247,7 +204,6 @@ idem_new_heap_close(NewHeap *heap)
 	ObjectAddressSet(object, RelationRelationId, RelationGetRelid(heap->new));
 	if (heap->bulk != NULL)
 		FreeBulkInsertState(heap->bulk);
-	heap->new->rd_toastoid = InvalidOid;
 	table_close(heap->new, NoLock);
 
 	/* no one else knows it, and nothing depends on it */

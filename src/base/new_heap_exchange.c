@@ -22,10 +22,12 @@
 #include "access/xlog.h"
 #include "base/compat.h"
 #include "base/new_heap_state.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/storage.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -165,6 +167,7 @@ exchange_files(Relation catalog, CatalogIndexState indexes, Oid old_oid, Oid new
 
 	SWAP(Oid, old->relfilenode, new->relfilenode);
 	SWAP(Oid, old->reltablespace, new->reltablespace);
+	SWAP(Oid, old->reltoastrelid, new->reltoastrelid);
 	SWAP(int32, old->relpages, new->relpages);
 	SWAP(float4, old->reltuples, new->reltuples);
 	SWAP(int32, old->relallvisible, new->relallvisible);
@@ -233,6 +236,37 @@ lock_out_readers(NewHeap *heap)
 		elog(ERROR, "table \"%s\" got or lost an index", RelationGetRelationName(heap->rel));
 }
 
+/* A TOAST table goes with the table that it depends on. */
+static void
+own_toast(Oid relid, Oid toast_oid)
+{
+	ObjectAddress table;
+	ObjectAddress toast;
+
+	if (!OidIsValid(toast_oid))
+		return;
+	ObjectAddressSet(table, RelationRelationId, relid);
+	ObjectAddressSet(toast, RelationRelationId, toast_oid);
+	deleteDependencyRecordsFor(RelationRelationId, toast_oid, false);
+	recordDependencyOn(&toast, &table, DEPENDENCY_INTERNAL);
+}
+
+/* The new TOAST table gets the name that the old one had: so it is called after its table. */
+static void
+name_toast(Oid relid, Oid toast_oid)
+{
+	char		name[NAMEDATALEN];
+
+	if (!OidIsValid(toast_oid))
+		return;
+	snprintf(name, sizeof(name), "pg_toast_%u", relid);
+	RenameRelationInternal(toast_oid, name, true, false);
+	snprintf(name, sizeof(name), "pg_toast_%u_index", relid);
+	RenameRelationInternal(toast_get_valid_index(toast_oid, AccessShareLock), name, true, true);
+	CommandCounterIncrement();
+	ResetRelRewrite(toast_oid);
+}
+
 static void
 exchange_all(NewHeap *heap)
 {
@@ -243,29 +277,25 @@ exchange_all(NewHeap *heap)
 	Relation	catalog = table_open(RelationRelationId, RowExclusiveLock);
 	CatalogIndexState indexes = CatalogOpenIndexes(catalog);
 
-	if (OidIsValid(old_toast) != OidIsValid(new_toast))
-		elog(ERROR, "one of relations %u and %u has a TOAST table", old, new);
-
 	/* like TRUNCATE: whoever read rows that go now, read them before us */
 	CheckTableForSerializableConflictIn(heap->rel);
 
 	exchange_files(catalog, indexes, old, new);
 	for (int i = 0; i < heap->nindexes; i++)
 		exchange_files(catalog, indexes, heap->indexes[i].old, heap->indexes[i].new);
-	if (OidIsValid(old_toast))
-	{
-		exchange_files(catalog, indexes, old_toast, new_toast);
-		exchange_files(catalog, indexes, toast_get_valid_index(old_toast, NoLock),
-					   toast_get_valid_index(new_toast, NoLock));
-	}
 	CatalogCloseIndexes(indexes);
 	table_close(catalog, RowExclusiveLock);
+
+	own_toast(new, old_toast);
+	own_toast(old, new_toast);
 }
 
 void
 idem_new_heap_exchange(NewHeap *heap)
 {
 	MemoryContext oldcxt = MemoryContextSwitchTo(heap->batch_cxt);
+	Oid			relid = RelationGetRelid(heap->rel);
+	Oid			toast_oid = heap->new->rd_rel->reltoastrelid;
 
 	Assert(heap->built);
 
@@ -279,4 +309,5 @@ idem_new_heap_exchange(NewHeap *heap)
 
 	MemoryContextSwitchTo(oldcxt);
 	idem_new_heap_close(heap);
+	name_toast(relid, toast_oid);
 }

@@ -32,8 +32,6 @@ struct NewHeap
 	BulkInsertState bulk;
 	int64		nrows;
 	bool		has_missing;	/* rel has columns that old rows lack */
-	int			nvarlena;
-	int		   *varlena;		/* places of the columns that may lie in TOAST */
 	List	   *spare;			/* slots for rows that had to be formed anew */
 	bool		built;
 	int			nindexes;

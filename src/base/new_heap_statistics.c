@@ -294,8 +294,7 @@ add_report(Oid relid, int64 rows, bool analyzed)
 void
 idem_new_heap_report(NewHeap *heap)
 {
-	Oid			toast_oid = heap->rel->rd_rel->reltoastrelid;
-	int64		toast_rows = idem_new_heap_toast_rows(heap);
+	Oid			toast_oid = heap->new->rd_rel->reltoastrelid;
 
 	if (!pgstat_should_count_relation(heap->rel))
 		return;
@@ -307,12 +306,13 @@ idem_new_heap_report(NewHeap *heap)
 		pgstat_count_truncate(heap->rel);
 		pgstat_count_heap_insert(heap->rel, heap->nrows);
 	}
-	if (toast_rows >= 0)
+	if (OidIsValid(toast_oid))
 	{
 		Relation	toast = table_open(toast_oid, NoLock);
 
+		/* its rows have been counted as they were put there */
 		if (pgstat_should_count_relation(toast))
-			add_report(toast_oid, toast_rows, false);
+			add_report(toast_oid, 0, false);
 		table_close(toast, NoLock);
 	}
 }

@@ -4,28 +4,43 @@
 # All contenders of a case take turns, round after round, on the same rows and
 # the same server, and each run starts from a file copy of one prepared
 # database, right after a checkpoint.  So the ratio within a round tells more
-# than seconds do on a busy machine.  It takes about ten minutes on two cores,
-# and with BENCH_SIZES='100000 1000000' half an hour.  What is wanted, from the
-# environment:
+# than seconds do on a busy machine.  After each run the table is compared with
+# what it must have become.  What is wanted, from the environment:
 #
+#	BENCH_SET	one of these, which the other variables change:
+#		quick	most cases for 100000 rows, three of them for a million (about ten minutes)
+#		full	0.1, 1 and 10 million rows, all widths, indexes and cases (many hours)
+#		growth	0.1, 1 and 10 million rows: seconds per million rows, and memory
+#		targets	the cases of report/limits.csv: 2 million rows, and 1000 into 10 million
+#		readers	how long reads take while 2 million rows are overwritten
 #	BENCH_SIZES	rows; all of them with the first width and the first number of indexes
 #	BENCH_WIDTHS	bytes of data in a row; those after the first with the first size only
 #	BENCH_INDEXES	indexes of the target, 1 to 4; those after the first likewise
-#	BENCH_CROSS	1: all sizes with all widths and all numbers of indexes
+#	BENCH_CROSS	1: all sizes with all widths and all numbers of indexes; 0: not
 #	BENCH_CASES	see contenders() below; a number is the percentage of changed rows
+#	BENCH_LATER_CASES	cases for the sizes after the first
+#	BENCH_AGAINST	the others that take part: "all", "limits" (those of report/limits.csv), "none", or names
 #	BENCH_RUNS	rounds
 #	BENCH_WORK_MEM	work_mem of the server
 #	BENCH_OUT	folder for the figures and plots
 set -euo pipefail
 # shellcheck source=test/server.sh
 . "$(dirname "$0")/../server.sh"
+# shellcheck source=test/bench/measure.sh
+. "$checkout/test/bench/measure.sh"
+# shellcheck source=test/bench/readers.sh
+. "$checkout/test/bench/readers.sh"
 # shellcheck source=test/bench/report.sh
 . "$checkout/test/bench/report.sh"
 
-read -ra sizes <<<"${BENCH_SIZES:-30000 300000}"
-read -ra widths <<<"${BENCH_WIDTHS:-128 40 1000}"
-read -ra indexes <<<"${BENCH_INDEXES:-1 4}"
-read -ra cases <<<"${BENCH_CASES:-first same 0.01 1 10 100 overwrite_1 overwrite_100 small}"
+set_name=${BENCH_SET:-quick}
+sizes=()
+widths=()
+indexes=()
+cases=()
+later_cases=()
+cross=
+against=
 rounds=${BENCH_RUNS:-5}
 work_mem=${BENCH_WORK_MEM:-64MB}
 out=
@@ -40,14 +55,56 @@ contenders() {
 	case $1 in
 		first) echo idem_import_run insert_select on_conflict merge copy_binary ;;
 		same) echo idem_import_run idem_import_run_forced on_conflict on_conflict_distinct merge ;;
-		small) echo idem_import_run on_conflict on_conflict_distinct merge ;;
+		0 | 0.01 | 1 | 10 | 100 | small | small_again)
+			echo idem_import_run on_conflict on_conflict_distinct merge
+			;;
 		overwrite_1 | overwrite_100) echo idem_import_run_reload delete_insert truncate_insert truncate_copy ;;
-		0.01 | 1 | 10 | 100) echo idem_import_run on_conflict on_conflict_distinct merge ;;
+		partition | partition_key)
+			echo idem_import_run_day delete_insert_day truncate_insert_day truncate_copy_day
+			;;
+		readers) echo idem_import_run_reload delete_insert truncate_insert ;;
 		*) return 1 ;;
 	esac
 }
 
-check_wishes() {
+# Those of them that are wanted.
+chosen() {
+	local name wanted=$against
+	if [ "$against" = limits ]; then
+		wanted=$(awk -F, -v name="$1" '$1 == name { print $3 }' "$checkout/test/bench/report/limits.csv")
+	fi
+	for name in $(contenders "$1"); do
+		if [[ $wanted = all || $name = idem_import* ]] || grep -qwF -- "$name" <<<"$wanted"; then
+			echo "$name"
+		fi
+	done
+}
+
+# $1 to $7: sizes, widths, indexes, cases, cases for later sizes, cross, against; what the environment says goes before
+wish() {
+	read -ra sizes <<<"${BENCH_SIZES:-$1}"
+	read -ra widths <<<"${BENCH_WIDTHS:-$2}"
+	read -ra indexes <<<"${BENCH_INDEXES:-$3}"
+	read -ra cases <<<"${BENCH_CASES:-$4}"
+	read -ra later_cases <<<"${BENCH_LATER_CASES:-${BENCH_CASES:-$5}}"
+	cross=${BENCH_CROSS:-$6}
+	against=${BENCH_AGAINST:-$7}
+}
+
+choose_set() {
+	local some="first same 0.01 1 10 100 overwrite_100 small"
+	local every="$some 0 overwrite_1 small_again partition partition_key"
+	case $set_name in
+		quick) wish '100000 1000000' '40 1000' '1 4' "$some" 'first same 1' 0 all ;;
+		full) wish '100000 1000000 10000000' '40 1000' '1 4' "$every" "$every" 1 all ;;
+		growth) wish '100000 1000000 10000000' 128 1 'first same 1' 'first same 1' 0 merge ;;
+		targets) wish '2000000 10000000' 128 1 'first same 1 partition partition_key' 'small small_again' 0 limits ;;
+		readers) wish 2000000 128 3 readers readers 0 all ;;
+		*) fail "no such set: $set_name" ;;
+	esac
+}
+
+check_numbers() {
 	local value
 	for value in "${sizes[@]}" "${widths[@]}" "${indexes[@]}" "$rounds"; do
 		[[ $value =~ ^[1-9][0-9]*$ ]] || fail "not a number: $value"
@@ -61,8 +118,16 @@ check_wishes() {
 	for value in "${indexes[@]}"; do
 		[ "$value" -le 4 ] || fail "there are at most 4 indexes"
 	done
-	for value in "${cases[@]}"; do
+}
+
+check_names() {
+	local value
+	for value in "${cases[@]}" "${later_cases[@]}"; do
 		contenders "$value" >/dev/null || fail "no such case: $value"
+	done
+	case $against in all | limits | none) return 0 ;; esac
+	for value in $against; do
+		[ -f "$checkout/test/bench/contenders/$value.sql" ] || fail "no such contender: $value"
 	done
 }
 
@@ -71,80 +136,38 @@ make_out() {
 	mkdir -p "$out"
 	out=$(cd "$out" && pwd)
 	# of an earlier run with other wishes
-	rm -f "$out"/ratios-*.svg "$out/scaling.svg"
+	rm -f "$out"/{ratios,scaling,growth}-*.svg "$out"/{readers,latency,targets,growth}.* "$out"/{table.txt,summary.csv}
 }
 
-# 1 GB, or a quarter of the memory where that is less
-shared_buffers() {
-	awk '/^MemTotal:/ { mb = int($2 / 1024 / 4); print (mb > 1024 ? 1024 : mb) "MB" }' /proc/meminfo
-}
-
-# Durable as in earnest, since WAL is half of the matter.  No checkpoint and no
-# autovacuum falls into a measurement; WAL files are kept to be used again, as
-# on a server that has run for a while.  All else is as PostgreSQL ships.
-configure_server() {
-	cat >>"$scratch/data/postgresql.conf" <<-EOF
-		fsync = on
-		shared_buffers = $(shared_buffers)
-		work_mem = $work_mem
-		checkpoint_timeout = 1d
-		max_wal_size = 200GB
-		min_wal_size = 4GB
-		autovacuum = off
-	EOF
-	as_user pg_ctl -D "$scratch/data" -l "$scratch/server.log" -m fast -w restart >/dev/null
-}
-
-# $1: database; the rest: arguments of psql
-sql() {
-	local database=$1
-	shift
-	as_user psql -XqAt -F, -v ON_ERROR_STOP=1 -v copy_file="$scratch/stage.bin" -d "$database" "$@"
-}
-
-# Database $1 becomes a copy of $2, file by file; it begins and ends with a checkpoint.
-copy_database() {
-	sql postgres -c 'SET client_min_messages = warning' -c "DROP DATABASE IF EXISTS $1" \
-		-c "CREATE DATABASE $1 TEMPLATE $2 STRATEGY file_copy"
-}
-
-# $1: contender, $2: what to write in front of its seconds, WAL and memory
-measure() {
-	local result
-	copy_database run prepared
-	result=$(sql run -v statements="contenders/$1.sql" -f measure.sql) || fail "$2,$1 failed"
-	[ "${result##*,}" = t ] || fail "$2,$1 left another table than expected"
-	echo "$2,$1,${result%,*}" >>"$out/runs.csv"
-}
-
-# Case $1 with $2 rows of $3 bytes and $4 indexes.  Each round starts with
-# another contender, so that none is always the first.
-run_case() {
-	local round turn names
-	read -ra names <<<"$(contenders "$1")"
-	copy_database prepared base
-	sql prepared -o /dev/null -v case="$1" -v rows="$2" -v width="$3" -f case.sql
-	for ((round = 1; round <= rounds; round++)); do
-		for turn in "${!names[@]}"; do
-			measure "${names[(turn + round - 1) % ${#names[@]}]}" "$1,$2,$3,$4,$round"
-		done
-	done
+# Room on the disk for $1 rows of $2 bytes with $3 indexes: three databases, the
+# file for COPY, and the work files and WAL of a run.
+fits() {
+	local needed free
+	needed=$((($1 * (($2 + 60) * 2 + $3 * 30) * 4 >> 20) + 6000))
+	free=$(df -Pm "$scratch" | awk 'NR == 2 { print $4 }')
+	[ "$needed" -le "$free" ] && return
+	echo "bench: NOT measured: $1 rows of $2 bytes, indexes: $3: that takes $needed MB of disk, there are $free" |
+		tee -a "$out/machine.txt"
+	return 1
 }
 
 # $1 rows of $2 bytes, $3 indexes
 run_configuration() {
-	local case
+	local name
+	local -a these=("${cases[@]}")
+	fits "$@" || return 0
+	[ "$1" = "${sizes[0]}" ] || these=("${later_cases[@]}")
 	copy_database base template1
 	sql base -o /dev/null -v rows="$1" -v width="$2" -v indexes="$3" -f tables.sql
-	for case in "${cases[@]}"; do
-		echo "bench: $1 rows of $2 bytes, indexes: $3, case: $case (after $SECONDS s)"
-		run_case "$case" "$1" "$2" "$3"
+	for name in "${these[@]}"; do
+		echo "bench: $1 rows of $2 bytes, indexes: $3, case: $name (after $SECONDS s)"
+		run_case "$name" "$@"
 	done
 }
 
 # Is $1 rows of $2 bytes with $3 indexes one to measure?
 wanted() {
-	[ -n "${BENCH_CROSS:-}" ] ||
+	[ "$cross" = 1 ] ||
 		[ "$2 $3" = "${widths[0]} ${indexes[0]}" ] ||
 		[ "$1 $2" = "${sizes[0]} ${widths[0]}" ] ||
 		[ "$1 $3" = "${sizes[0]} ${indexes[0]}" ]
@@ -152,7 +175,7 @@ wanted() {
 
 run_all() {
 	local size width count
-	echo "case,rows,width,indexes,round,contender,seconds,wal_bytes,memory_bytes" >"$out/runs.csv"
+	start_figures
 	for size in "${sizes[@]}"; do
 		for width in "${widths[@]}"; do
 			for count in "${indexes[@]}"; do
@@ -173,8 +196,9 @@ describe_machine() {
 	done | paste -sd ';' | sed 's/;/; /g'
 }
 
-[ -r /proc/self/status ] || fail "memory is read from /proc, which is not here"
-check_wishes
+choose_set
+check_numbers
+check_names
 make_out
 find_gnuplot
 prepare

@@ -3,11 +3,12 @@
 -- At its end the table "expected" holds what any contender must leave behind.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
-SELECT :'case' = 'first' AS is_first, :'case' = 'same' AS is_same, :'case' = 'small' AS is_small,
-	:'case' LIKE 'overwrite%' AS is_overwrite,
+SELECT :'case' = 'first' AS is_first, :'case' = 'same' AS is_same, :'case' LIKE 'small%' AS is_small,
+	:'case' LIKE 'overwrite%' AS is_overwrite, :'case' LIKE 'partition%' AS is_partition,
+	:'case' = 'partition_key' AS has_key, :'case' = 'small_again' AS is_again,
 	-- percent; the cases that are named for it have it in their name
-	CASE WHEN :'case' ~ '^[0-9.]+$' THEN round(100 / nullif(:'case', '')::numeric)
-		WHEN :'case' = 'overwrite_1' THEN 100 WHEN :'case' = 'overwrite_100' THEN 1 END AS changed
+	CASE WHEN :'case' ~ '^[0-9.]+$' THEN coalesce(round(100 / nullif(nullif(:'case', '')::numeric, 0)), 0)
+		WHEN :'case' = 'overwrite_1' THEN 100 WHEN :'case' IN ('overwrite_100', 'readers') THEN 1 END AS changed
 \gset
 
 \if :is_first
@@ -17,22 +18,33 @@ SELECT :'case' = 'first' AS is_first, :'case' = 'same' AS is_same, :'case' = 'sm
 \elif :is_same
 	-- the receipts are those of the last run
 \elif :is_small
-	-- 1000 rows all over a large target: 500 changed, 250 as they were, 250 new
+	-- 500 changed and 500 new rows, at random over the keys of a large target
+	CREATE TEMPORARY TABLE picked AS
+		SELECT k, row_number() OVER (ORDER BY hashint8extended(k, 2)) AS n
+		FROM (SELECT DISTINCT 1 + abs(hashint8extended(g, 1) % :rows) AS k FROM generate_series(1, 2000) AS g) AS g
+		LIMIT 1000;
 	TRUNCATE stage;
 	INSERT INTO stage
-		SELECT m.* FROM generate_series(1, 750) AS g,
-			LATERAL made(g * (:rows / 750), g * (:rows / 750), :width, (g % 3 <> 0)::int) AS m
-		UNION ALL SELECT * FROM made(:rows + 1, :rows + 250, :width, 0);
+		SELECT m.id + (n > 500)::int, m.customer, m.product, m.at, m.amount, m.note
+		FROM picked, LATERAL made(k, k, :width, 1) AS m;
+	DROP TABLE picked;
 \elif :is_overwrite
 	-- besides the changed rows, one percent has gone and as many are new
 	TRUNCATE stage;
 	INSERT INTO stage SELECT * FROM made(:rows / 100 + 1, :rows + :rows / 100, :width, :changed);
+\elif :is_partition
+	\ir partition.sql
 \else
 	TRUNCATE stage;
 	INSERT INTO stage SELECT * FROM made(1, :rows, :width, :changed);
 \endif
 
-VACUUM (FREEZE, ANALYZE) target, stage;
+\if :is_again
+	SELECT status FROM idem_import_run('load');
+\endif
+
+VACUUM (FREEZE, ANALYZE) target;
+ANALYZE stage;
 COPY stage TO :'copy_file' (FORMAT binary);
 
 CREATE TABLE expected AS

@@ -20,20 +20,50 @@ find_gnuplot() {
 	gnuplot=$(command -v gnuplot) || echo "bench: no gnuplot, so no plots"
 }
 
-# $1: file, $2: what report/ is to make of it
+# $1: what report/ is to make; the rest: settings and files
 tabulate() {
-	awk -f "$checkout/test/bench/report/functions.awk" -f "$checkout/test/bench/report/$2.awk" "$1"
+	local program=$1
+	shift
+	awk -f "$checkout/test/bench/report/functions.awk" -f "$checkout/test/bench/report/$program.awk" "$@"
+}
+
+# Width and indexes of all that was measured, as "width,indexes".
+shapes() {
+	awk -F, 'NR > 1 && !seen[$3, $4]++ { print $3 "," $4 }' runs.csv
+}
+
+# Tables for the eye on standard output, others into files.
+tables() {
+	local shape limits=$checkout/test/bench/report/limits.csv
+	tabulate summary runs.csv >summary.csv
+	[ "$(wc -l <summary.csv)" = 1 ] || tabulate table summary.csv
+	echo "case,contender,rows,width,indexes,seconds_per_million,memory_bytes" >growth.csv
+	for shape in $(shapes); do
+		tabulate growth -v like="$shape" runs.csv
+		tabulate growth -v like="$shape" -v csv=1 runs.csv >>growth.csv
+	done
+	if [ "$set_name" = targets ]; then
+		tabulate targets -v csv=1 "$limits" summary.csv >targets.csv
+		tabulate targets "$limits" summary.csv | tee targets.txt
+	fi
+	[ ! -f readers.csv ] || tabulate readers readers.csv
+}
+
+plots() {
+	local shape
+	tabulate ratios summary.csv | "$gnuplot"
+	for shape in $(shapes); do
+		tabulate scaling -v like="$shape" runs.csv | "$gnuplot"
+		tabulate scaling -v like="$shape" -v growth=1 runs.csv | "$gnuplot"
+	done
+	[ ! -f latency.csv ] || tabulate latency latency.csv | "$gnuplot"
 }
 
 # $1: folder with runs.csv
 report() {
-	tabulate "$1/runs.csv" summary >"$1/summary.csv"
-	tabulate "$1/summary.csv" table >"$1/table.txt"
-	cat "$1/table.txt"
-	[ -n "$gnuplot" ] || return 0
 	(
 		cd "$1" || exit
-		tabulate summary.csv ratios | "$gnuplot"
-		tabulate runs.csv scaling | "$gnuplot"
+		tables | tee table.txt
+		[ -z "$gnuplot" ] || plots
 	)
 }

@@ -300,7 +300,7 @@ INSERT INTO parent_stage VALUES (2, 'y');
 SELECT idem_import_create('parent', 'parent_stage', 'parent', mode => 'overwrite', key => ARRAY['id']);
 SELECT * FROM again('parent');
 UPDATE parent_stage SET code = CASE code WHEN 'x' THEN 'y' WHEN 'y' THEN 'x' ELSE code END;
-SELECT idem_import_run('parent');
+SELECT code, message, hint FROM refused($$SELECT idem_import_run('parent')$$);
 TABLE parent ORDER BY id;
 SELECT idem_import_drop('parent', purge => true);
 

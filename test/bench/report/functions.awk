@@ -15,13 +15,15 @@ function median(list,    n, v, i, j, t) {
 # A case in words; ours tells a run that was skipped from one by force.
 function label(name, ours) {
 	if (name ~ /^[0-9.]+$/)
-		return name " % changed"
+		return name " % changed" (name + 0 ? "" : ", staged anew")
 	if (name == "first")
 		return "first load"
 	if (name == "same")
 		return ours == "" ? "nothing changed" : "nothing changed, " (ours ~ /forced/ ? "forced" : "skipped")
-	if (name == "small")
-		return "1000 rows staged"
+	if (name ~ /^small/)
+		return "1000 rows staged" (name ~ /again/ ? ", again" : "")
+	if (name ~ /^partition/)
+		return "a partition overwritten, " (name ~ /key/ ? "by key" : "without key")
 	sub(/^overwrite_/, "overwrite, ", name)
 	return name " % changed"
 }

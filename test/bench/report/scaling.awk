@@ -1,21 +1,25 @@
-# scaling.awk: runs.csv into a gnuplot program that draws scaling.svg: a panel for each case, median seconds over rows
+# scaling.awk: runs.csv into a gnuplot program that draws a panel for each case, median seconds over rows
 #
-# Of the configurations only those like the first in width and indexes.
+# Of the configurations those with :like, "width,indexes".  The plot is
+# scaling-WIDTH-INDEXES.svg, or with :growth, where seconds are those per
+# million rows, growth-WIDTH-INDEXES.svg.
 BEGIN {
 	FS = ","
 	colours = "idem_import_run=#000000 idem_import_run_forced=#7f7f7f idem_import_run_reload=#000000" \
 		" insert_select=#1f77b4 on_conflict=#d62728 on_conflict_distinct=#ff7f0e merge=#2ca02c" \
-		" copy_binary=#9467bd delete_insert=#d62728 truncate_insert=#1f77b4 truncate_copy=#9467bd"
+		" copy_binary=#9467bd delete_insert=#d62728 truncate_insert=#1f77b4 truncate_copy=#9467bd" \
+		" idem_import_run_day=#000000 delete_insert_day=#d62728 truncate_insert_day=#1f77b4 truncate_copy_day=#9467bd"
 	n = split(colours, c, " ")
 	for (i = 1; i <= n; i++)
 		colour[substr(c[i], 1, index(c[i], "=") - 1)] = substr(c[i], index(c[i], "=") + 1)
 }
 
-FNR == 1 { next }
-FNR == 2 { like = $3 "," $4; title = configuration($2, $3, $4); sub(/^[0-9]+ /, "", title) }
-$3 "," $4 != like { next }
+FNR == 1 || $3 "," $4 != like { next }
 
 {
+	title = configuration($2, $3, $4)
+	sub(/^[0-9]+ /, "", title)
+	is_measured[$1, $2] = 1
 	if (!($1 in names))
 		cases[++case_count] = $1
 	if (index(names[$1] " ", " " $6 " ") == 0)
@@ -31,16 +35,26 @@ $3 "," $4 != like { next }
 	seconds[$1, $6, $2] = seconds[$1, $6, $2] " " $7
 }
 
+# Was case name measured with more than one size?
+function several(name,    i, n) {
+	for (i = 1; i <= size_count; i++)
+		n += (name, sizes[i]) in is_measured
+	return n > 1
+}
+
 function panel(name,    n, i, j, count, plot, y, low, high) {
+	low = high = 0
 	count = split(names[name], n, " ")
 	for (i = 1; i <= count; i++) {
 		printf "$data%d << EOD\n", i
 		for (j = 1; j <= size_count; j++) {
-			y = median(seconds[name, n[i], sizes[j]])
+			if (!((name, sizes[j]) in is_measured))
+				continue
+			y = median(seconds[name, n[i], sizes[j]]) / (growth ? sizes[j] / 1e6 : 1)
 			printf "%s %s\n", sizes[j], y
-			if (i + j == 2 || y < low)
+			if (!low || y < low)
 				low = y
-			if (i + j == 2 || y > high)
+			if (!high || y > high)
 				high = y
 		}
 		print "EOD"
@@ -54,17 +68,24 @@ function panel(name,    n, i, j, count, plot, y, low, high) {
 }
 
 END {
-	if (size_count < 2)
+	for (i = 1; i <= case_count; i++)
+		if (several(cases[i]))
+			shown[++shown_count] = cases[i]
+	if (!shown_count)
 		exit
-	printf "set terminal svg size 1200,%d font 'sans,12' background '#ffffff'\n", 60 + 330 * int((case_count + 2) / 3)
-	print "set output 'scaling.svg'"
-	printf "set multiplot layout %d,3 title 'Median seconds over rows: %s'\n", int((case_count + 2) / 3), title
+	height = int((shown_count + 2) / 3)
+	file = (growth ? "growth-" : "scaling-") like ".svg"
+	sub(/,/, "-", file)
+	printf "set terminal svg size 1200,%d font 'sans,12' background '#ffffff'\n", 60 + 330 * height
+	printf "set output '%s'\n", file
+	printf "set multiplot layout %d,3 title 'Median seconds%s over rows: %s'\n", height,
+		growth ? " per million rows" : "", title
 	print "set logscale xy; set format y '%g'; set grid lc '#cccccc'"
 	print "set key left top Left reverse noenhanced samplen 1.5 spacing 0.9"
 	for (i = 1; i <= size_count; i++)
 		tics = tics (i > 1 ? ", " : "") sizes[i]
 	printf "set xtics (%s); set format x '%%.0s%%c'\n", tics
-	for (i = 1; i <= case_count; i++)
-		panel(cases[i])
+	for (i = 1; i <= shown_count; i++)
+		panel(shown[i])
 	print "unset multiplot"
 }

@@ -1,0 +1,4 @@
+BEGIN;
+DELETE FROM target WHERE day = '2026-06-09';
+INSERT INTO target SELECT * FROM stage;
+COMMIT;

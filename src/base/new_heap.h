@@ -14,6 +14,7 @@
  *		idem_new_heap_put(heap, slots, nslots); ...
  *		idem_new_heap_build_indexes(heap);
  *		idem_new_heap_analyze(heap);
+ *		idem_new_heap_lock(heap);
  *		idem_new_heap_exchange(heap);
  *
  * What an error leaves goes with the (sub)transaction that it ends.
@@ -71,9 +72,16 @@ extern void idem_new_heap_build_indexes(NewHeap *heap);
 extern void idem_new_heap_analyze(NewHeap *heap);
 
 /*
- * Take AccessExclusiveLock on rel, exchange, drop what is left over.  The heap is
- * used up; rel stays open for the caller to close.  Raises 55006 if this
- * session uses rel beyond the references it said.
+ * All that can be done beforehand, and then AccessExclusiveLock on rel, without
+ * making other readers wait for those who read it now.  Raises 55P03 if these
+ * leave no gap for half a minute, or lock_timeout if that is less; 55006 if
+ * this session uses rel beyond the references it said.
+ */
+extern void idem_new_heap_lock(NewHeap *heap);
+
+/*
+ * Exchange, and drop what is left over.  The heap is used up; rel stays open
+ * for the caller to close.
  */
 extern void idem_new_heap_exchange(NewHeap *heap);
 

@@ -34,13 +34,18 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/predicate.h"
+#include "storage/proc.h"
 #include "storage/smgr.h"
+#include "utils/guc.h"
+#include "utils/resowner.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-/* two seconds to find a gap between readers */
-#define LOCK_ATTEMPTS 2000
-#define LOCK_ATTEMPT_MS 1
+/* How long to look for a gap between readers; how often to queue meanwhile, and for how long */
+#define LOCK_PATIENCE_MS	30000
+#define LOCK_POLLS			500
+#define LOCK_QUEUE_TIME		"40ms"
 
 #define SWAP(type, a, b) \
 	do { \
@@ -188,24 +193,67 @@ exchange_files(Relation catalog, CatalogIndexState indexes, Oid old_oid, Oid new
 	RelationCloseSmgrByOid(new_oid);
 }
 
+/* Queue for a lock for so long; false if it was not granted. */
+static bool
+lock_within(Oid relid, const char *timeout)
+{
+	MemoryContext oldcxt = CurrentMemoryContext;
+	ResourceOwner oldowner = CurrentResourceOwner;
+	volatile bool granted = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(oldcxt);
+	PG_TRY();
+	{
+		(void) set_config_option("lock_timeout", timeout, PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+		LockRelationOid(relid, AccessExclusiveLock);
+		granted = true;
+	}
+	PG_CATCH();
+	{
+		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(oldcxt);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (granted)
+		ReleaseCurrentSubTransaction();
+	else
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(oldcxt);
+	CurrentResourceOwner = oldowner;
+	return granted;
+}
+
 /*
  * Whoever comes after us in the queue for the lock waits as long as we do,
  * though only readers before us are in the way.  So look for a gap between
- * readers first, without queueing; only if there is none for a while, queue.
+ * readers without queueing, and where they leave none, queue for an instant
+ * now and then.  Someone who reads for long, such as pg_dump, shall not make
+ * all others wait: then rather give up.
  */
 static void
-lock_table(Oid relid)
+lock_table(Relation rel)
 {
-	for (int i = 0; i < LOCK_ATTEMPTS; i++)
+	Oid			relid = RelationGetRelid(rel);
+	TimestampTz start = GetCurrentTimestamp();
+	int			patience = LockTimeout > 0 ? Min(LockTimeout, LOCK_PATIENCE_MS) : LOCK_PATIENCE_MS;
+
+	for (int i = 1; !ConditionalLockRelationOid(relid, AccessExclusiveLock); i++)
 	{
-		if (ConditionalLockRelationOid(relid, AccessExclusiveLock))
+		if (i % LOCK_POLLS == 0 && lock_within(relid, LOCK_QUEUE_TIME))
 			return;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 LOCK_ATTEMPT_MS, PG_WAIT_EXTENSION);
+		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), patience))
+			ereport(ERROR,
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("could not lock table \"%s\" against readers", RelationGetRelationName(rel)),
+					 errdetail("Others have been reading it for %d ms.", patience)));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
-	LockRelationOid(relid, AccessExclusiveLock);
 }
 
 /*
@@ -217,7 +265,7 @@ lock_out_readers(NewHeap *heap)
 {
 	Oid			toast_oid = heap->rel->rd_rel->reltoastrelid;
 
-	lock_table(RelationGetRelid(heap->rel));
+	lock_table(heap->rel);
 	for (int i = 0; i < heap->nindexes; i++)
 		LockRelationOid(heap->indexes[i].old, AccessExclusiveLock);
 	if (OidIsValid(toast_oid))
@@ -291,19 +339,26 @@ exchange_all(NewHeap *heap)
 }
 
 void
-idem_new_heap_exchange(NewHeap *heap)
+idem_new_heap_lock(NewHeap *heap)
 {
 	MemoryContext oldcxt = MemoryContextSwitchTo(heap->batch_cxt);
-	Oid			relid = RelationGetRelid(heap->rel);
-	Oid			toast_oid = heap->new->rd_rel->reltoastrelid;
 
 	Assert(heap->built);
 
 	note_sizes(heap);
 	idem_new_heap_move_statistics(heap);
 	make_durable(heap);
-
 	lock_out_readers(heap);
+	MemoryContextSwitchTo(oldcxt);
+}
+
+void
+idem_new_heap_exchange(NewHeap *heap)
+{
+	MemoryContext oldcxt = MemoryContextSwitchTo(heap->batch_cxt);
+	Oid			relid = RelationGetRelid(heap->rel);
+	Oid			toast_oid = heap->new->rd_rel->reltoastrelid;
+
 	idem_new_heap_report(heap);
 	exchange_all(heap);
 

@@ -219,9 +219,15 @@ idem_swap_count(Swap *swap)
 }
 
 void
-idem_swap_exchange(Swap *swap)
+idem_swap_lock(Swap *swap)
 {
 	idem_new_heap_analyze(swap->heap);
+	idem_new_heap_lock(swap->heap);
+}
+
+void
+idem_swap_exchange(Swap *swap)
+{
 	idem_new_heap_exchange(swap->heap);
 	table_close(swap->leaf, NoLock);
 }

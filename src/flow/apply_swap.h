@@ -49,6 +49,9 @@ extern bool idem_swap_fill(Swap *swap, Stage *stage, Oid leaf, StagedUnit *stage
 /* Count how old rows and new ones compare. */
 extern void idem_swap_count(Swap *swap);
 
+/* Keep readers out; 55P03 if they do not let go of the table. */
+extern void idem_swap_lock(Swap *swap);
+
 /* Let the new storage take the place of the old; or drop it. */
 extern void idem_swap_exchange(Swap *swap);
 extern void idem_swap_drop(Swap *swap);

@@ -114,6 +114,7 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 	StagedUnit	staged = {unit};
 	Fingerprint target;
 	Tally	   *tally = &run->record->tally;
+	bool		changed;
 
 	run->record->run_id = idem_history_next_run_id();
 	run->record->method = "swap";
@@ -131,20 +132,23 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 	count(run, &swap, &staged);
 	idem_run_guard_removal(run, receipt, swap.old_rows,
 						   run->target->nkeys > 0 ? tally->removed : swap.old_rows - swap.new_rows, tally);
+	changed = tally->inserted + tally->updated + tally->removed > 0;
+	if (changed)
+		idem_swap_lock(&swap);
 	idem_run_finish_swap(run, &staged, &target);
-	idem_stage_free_unit(&staged);
-	idem_stage_end(stage);
-
-	if (tally->inserted + tally->updated + tally->removed > 0)
+	if (changed)
 		idem_swap_exchange(&swap);
 	else
 		idem_swap_drop(&swap);
+	idem_stage_free_unit(&staged);
+	idem_stage_end(stage);
 	return true;
 }
 
 /*
  * In a subtransaction, so that there is a way back: where rows collide, one
- * of them may have to give way, and a swap can't tell.
+ * of them may have to give way, and a swap can't tell; and where the table is
+ * read all the time, rows can be written one by one.
  */
 static bool
 try_swap(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Receipt *receipt)
@@ -154,6 +158,7 @@ try_swap(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Rec
 	volatile bool done = false;
 	volatile bool filled = false;
 	ErrorData  *volatile error = NULL;
+	const char *why;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(oldcxt);
@@ -176,14 +181,19 @@ try_swap(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Rec
 	MemoryContextSwitchTo(oldcxt);
 	CurrentResourceOwner = oldowner;
 
-	if (error != NULL && (filled || error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION))
+	if (done)
+		return true;
+	if (error == NULL)
+		why = "not swapped: the unit is not one table";
+	else if (!filled && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
+		why = COLLISION_NOTE;
+	else if (filled && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		why = "not swapped: others do not stop reading the table";
+	else
 		ReThrowError(error);
-	if (!done)
-	{
-		idem_run_begin_unit(run, unit, unit->name);
-		idem_run_note(run, error != NULL ? COLLISION_NOTE : "not swapped: the unit is not one table");
-	}
-	return done;
+	idem_run_begin_unit(run, unit, unit->name);
+	idem_run_note(run, why);
+	return false;
 }
 
 bool

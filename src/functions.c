@@ -260,6 +260,7 @@ idem_import_prove(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(proof->unit);
 		values[2] = Int64GetDatum(proof->first_changes);
 		values[3] = Int64GetDatum(proof->second_changes);
+		isnull[4] = isnull[5] = !proof->has_checksums;
 		values[4] = UUIDPGetDatum(idem_hash_to_uuid(proof->first_checksum));
 		values[5] = UUIDPGetDatum(idem_hash_to_uuid(proof->second_checksum));
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, isnull);

@@ -32,6 +32,11 @@
 #define ExecGetRootToChildMap(leaf, estate) ((leaf)->ri_RootToPartitionMap)
 #endif
 
+#if PG_VERSION_NUM >= 160000
+/* was a part of postgres.h */
+#include "varatt.h"
+#endif
+
 /* a range table of one relation, which is written */
 #if PG_VERSION_NUM < 160000
 #define exec_init_range_table(estate, rtable, permissions) ExecInitRangeTable(estate, rtable)

@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "base/compat.h"
 #include "base/digest.h"
 #include "port/pg_bitutils.h"
 
@@ -138,7 +139,10 @@ idem_digest_row(Digester *digester, Digest *digest, const Datum *values, const b
 void
 idem_digest_add(Digest *digest, Digest *other)
 {
-	Assert(digest->bits == other->bits);
+	if (digest->bits != other->bits)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("digests have different numbers of buckets")));
 
 	settle(other);
 	digest->rows += other->rows;
@@ -215,6 +219,20 @@ idem_digest_compare(Digest *a, Digest *b, int64 *ndiffering, int64 *nfilled)
 		}
 	}
 	return bitmap;
+}
+
+uint64
+idem_digest_sum_set(const Digest *digest, const bytea *bitmap)
+{
+	const uint8 *bits = (const uint8 *) VARDATA_ANY(bitmap);
+	uint64		sum = 0;
+
+	for (int64 i = 0; i < INT64CONST(1) << digest->bits; i++)
+	{
+		if (bits[i / BITS_PER_BYTE] & (1 << (i % BITS_PER_BYTE)))
+			sum += digest->buckets[i];
+	}
+	return sum;
 }
 
 bool

@@ -73,6 +73,9 @@ extern Digest *idem_digest_from_bytea(const bytea *bytes);
  */
 extern bytea *idem_digest_compare(Digest *a, Digest *b, int64 *ndiffering, int64 *nfilled);
 
+/* The sum of the buckets that are set in such a bitmap. */
+extern uint64 idem_digest_sum_set(const Digest *digest, const bytea *bitmap);
+
 /*
  * Is the bucket of a key set in such a bitmap?  The hasher is one of the key
  * columns, in the order of the shape's.

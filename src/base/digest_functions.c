@@ -17,6 +17,7 @@
 #include "optimizer/optimizer.h"
 #include "port/pg_bitutils.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 
 PG_FUNCTION_INFO_V1(idem_import_digest_row);
 PG_FUNCTION_INFO_V1(idem_import_digest_add);
@@ -102,7 +103,7 @@ read_shape(FunctionCallInfo fcinfo, DigestShape *shape)
 			refuse_shape();
 	}
 	if (shape->width < 0 || shape->width > shape->natts || shape->gone < -1 || shape->gone >= shape->natts ||
-		(shape->gone >= 0 && shape->types[shape->gone] != BOOLOID))
+		(shape->gone >= 0 && getBaseType(shape->types[shape->gone]) != BOOLOID))
 		refuse_shape();
 }
 
@@ -229,6 +230,9 @@ idem_import_bucket_differs(PG_FUNCTION_ARGS)
 	{
 		call->values[i] = PG_GETARG_DATUM(i + DIFFERS_FIRST_COLUMN);
 		call->isnull[i] = PG_ARGISNULL(i + DIFFERS_FIRST_COLUMN);
+		/* equal or not, a NULL key may have to be rejected */
+		if (call->isnull[i])
+			PG_RETURN_BOOL(true);
 	}
 	PG_RETURN_BOOL(idem_digest_is_set(bitmap, call->hasher, call->values, call->isnull));
 }

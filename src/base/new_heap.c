@@ -22,6 +22,7 @@
 #include "commands/cluster.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
 /*
@@ -135,7 +136,11 @@ static void
 build_index(NewHeap *heap, Relation index, const char *name)
 {
 	MemoryContext cxt = CurrentMemoryContext;
+	int			guc_level = NewGUCNestLevel();
 
+	/* its functions run as the owner, who has not chosen our path */
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	PG_TRY();
 	{
 		index_build(heap->new, index, BuildIndexInfo(index), false, true);
@@ -156,6 +161,7 @@ build_index(NewHeap *heap, Relation index, const char *name)
 				 errtableconstraint(heap->rel, name)));
 	}
 	PG_END_TRY();
+	AtEOXact_GUC(false, guc_level);
 }
 
 void

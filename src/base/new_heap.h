@@ -41,7 +41,7 @@ extern const char *idem_new_heap_obstacle(Relation rel, int references);
  * The transient table for rel, empty, with its memory in CurrentMemoryContext.  Until
  * the transaction ends no one else writes rel: ExclusiveLock, not
  * ShareRowExclusiveLock, so that whoever locks rows in order to change them
- * waits at once, holding nothing, rather than in a deadlock with the exchange.
+ * waits at once, before he holds anything that the exchange would wait for.
  * Nothing in this session may write rel either before the exchange.  The
  * caller keeps rel open until then, and sees to privileges, constraints,
  * generated columns, row security.  Raises 55000 if there is an obstacle.
@@ -74,10 +74,10 @@ extern void idem_new_heap_analyze(NewHeap *heap);
 /*
  * All that can be done beforehand, and then AccessExclusiveLock on rel, without
  * making other readers wait for those who read it now.  Raises 55P03 if these
- * leave no gap for half a minute, or lock_timeout if that is less; 55006 if
- * this session uses rel beyond the references it said.
+ * leave no gap for "patience" milliseconds, or lock_timeout if that is less; 55006
+ * if this session uses rel beyond the references it said.
  */
-extern void idem_new_heap_lock(NewHeap *heap);
+extern void idem_new_heap_lock(NewHeap *heap, int patience);
 
 /*
  * Exchange, and drop what is left over.  The heap is used up; rel stays open

@@ -33,6 +33,7 @@
 #include "storage/bufmgr.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/lock.h"
 #include "storage/predicate.h"
 #include "storage/proc.h"
 #include "storage/smgr.h"
@@ -42,8 +43,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-/* How long to look for a gap between readers; how often to queue meanwhile, and for how long */
-#define LOCK_PATIENCE_MS	30000
+/* After how many looks for a gap between readers to queue, and for how long */
 #define LOCK_POLLS			500
 #define LOCK_QUEUE_TIME		"40ms"
 
@@ -227,21 +227,34 @@ lock_within(Oid relid, const char *timeout)
 	return granted;
 }
 
+static bool
+is_held(Oid relid)
+{
+	LOCKTAG		tag;
+	int			count;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	pfree(GetLockConflicts(&tag, AccessExclusiveLock, &count));
+	return count > 0;
+}
+
 /*
  * Whoever comes after us in the queue for the lock waits as long as we do,
  * though only readers before us are in the way.  So look for a gap between
  * readers without queueing, and where they leave none, queue for an instant
  * now and then.  Someone who reads for long, such as pg_dump, shall not make
- * all others wait: then rather give up.
+ * all others wait: then rather give up.  Writers who wait for us already do
+ * not count; we get the lock before them.
  */
 static void
-lock_table(Relation rel)
+lock_table(Relation rel, int patience)
 {
 	Oid			relid = RelationGetRelid(rel);
 	TimestampTz start = GetCurrentTimestamp();
-	int			patience = LockTimeout > 0 ? Min(LockTimeout, LOCK_PATIENCE_MS) : LOCK_PATIENCE_MS;
 
-	for (int i = 1; !ConditionalLockRelationOid(relid, AccessExclusiveLock); i++)
+	if (LockTimeout > 0)
+		patience = Min(LockTimeout, patience);
+	for (int i = 1; is_held(relid); i++)
 	{
 		if (i % LOCK_POLLS == 0 && lock_within(relid, LOCK_QUEUE_TIME))
 			return;
@@ -254,6 +267,7 @@ lock_table(Relation rel)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
+	LockRelationOid(relid, AccessExclusiveLock);
 }
 
 /*
@@ -261,11 +275,11 @@ lock_table(Relation rel)
  * one on the table, or its lock on the TOAST table would conflict with ours.
  */
 static void
-lock_out_readers(NewHeap *heap)
+lock_out_readers(NewHeap *heap, int patience)
 {
 	Oid			toast_oid = heap->rel->rd_rel->reltoastrelid;
 
-	lock_table(heap->rel);
+	lock_table(heap->rel, patience);
 	for (int i = 0; i < heap->nindexes; i++)
 		LockRelationOid(heap->indexes[i].old, AccessExclusiveLock);
 	if (OidIsValid(toast_oid))
@@ -339,7 +353,7 @@ exchange_all(NewHeap *heap)
 }
 
 void
-idem_new_heap_lock(NewHeap *heap)
+idem_new_heap_lock(NewHeap *heap, int patience)
 {
 	MemoryContext oldcxt = MemoryContextSwitchTo(heap->batch_cxt);
 
@@ -348,7 +362,7 @@ idem_new_heap_lock(NewHeap *heap)
 	note_sizes(heap);
 	idem_new_heap_move_statistics(heap);
 	make_durable(heap);
-	lock_out_readers(heap);
+	lock_out_readers(heap, patience);
 	MemoryContextSwitchTo(oldcxt);
 }
 

@@ -61,12 +61,15 @@ kind_obstacle(Relation rel)
 static const char *
 side_effect(Relation rel)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	TriggerDesc *triggers;
 
 	if (rel->rd_rules != NULL)
 		return "rules";
 	if (check_enable_rls(RelationGetRelid(rel), InvalidOid, true) == RLS_ENABLED)
 		return "row-level security";
+
+	/* not before: a look into a catalog may build it anew */
+	triggers = rel->trigdesc;
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
@@ -105,7 +108,7 @@ side_effect_obstacle(Relation rel)
 static const char *
 constraint_obstacle(Relation rel)
 {
-	TriggerDesc *triggers = rel->trigdesc;
+	TriggerDesc *triggers;
 	List	   *indexes;
 	ListCell   *lc;
 	const char *obstacle = NULL;
@@ -113,7 +116,11 @@ constraint_obstacle(Relation rel)
 	if (RelationGetFKeyList(rel) != NIL)
 		return "it has a foreign key";
 
-	/* nothing else leads from a referenced table to what refers to it */
+	/*
+	 * Nothing else leads from a referenced table to what refers to it.  Not
+	 * before: a look into a catalog may build it anew.
+	 */
+	triggers = rel->trigdesc;
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 		switch (RI_FKey_trigger_type(triggers->triggers[i].tgfoid))
 		{

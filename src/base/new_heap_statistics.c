@@ -33,6 +33,7 @@
 #include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
@@ -133,6 +134,7 @@ idem_new_heap_analyze(NewHeap *heap)
 	Oid			user;
 	int			security;
 	int			nextended;
+	int			guc_level;
 
 	Assert(heap->built);
 
@@ -152,9 +154,13 @@ idem_new_heap_analyze(NewHeap *heap)
 	/* ANALYZE is the owner's; whoever may write the table need not be it */
 	GetUserIdAndSecContext(&user, &security);
 	SetUserIdAndSecContext(heap->new->rd_rel->relowner, security | SECURITY_RESTRICTED_OPERATION);
+	guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	params.options = VACOPT_ANALYZE;
 	params.log_min_duration = -1;
 	analyze_rel(new, NULL, &params, NIL, true, GetAccessStrategy(BAS_VACUUM));
+	AtEOXact_GUC(false, guc_level);
 	SetUserIdAndSecContext(user, security);
 	CommandCounterIncrement();
 

@@ -296,9 +296,23 @@ idem_relation_partition_columns(Relation rel)
 	return result;
 }
 
+static bool
+does_more_on_delete(Form_pg_constraint constraint)
+{
+	return constraint->confdeltype != FKCONSTR_ACTION_NOACTION;
+}
+
+static bool
+changes_itself_on_update(Form_pg_constraint constraint)
+{
+	return constraint->conrelid == constraint->confrelid &&
+		constraint->confupdtype != FKCONSTR_ACTION_NOACTION &&
+		constraint->confupdtype != FKCONSTR_ACTION_RESTRICT;
+}
+
 /* The foreign keys that refer to a table stand in pg_constraint by confrelid, which has no index. */
-bool
-idem_relation_delete_cascades(Relation rel)
+static bool
+any_reference(Relation rel, bool (*test) (Form_pg_constraint))
 {
 	Relation	constraints = table_open(ConstraintRelationId, AccessShareLock);
 	ScanKeyData key[2];
@@ -312,10 +326,22 @@ idem_relation_delete_cascades(Relation rel)
 				CharGetDatum(CONSTRAINT_FOREIGN));
 	scan = systable_beginscan(constraints, InvalidOid, false, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		result |= ((Form_pg_constraint) GETSTRUCT(tuple))->confdeltype != FKCONSTR_ACTION_NOACTION;
+		result |= test((Form_pg_constraint) GETSTRUCT(tuple));
 	systable_endscan(scan);
 	table_close(constraints, AccessShareLock);
 	return result;
+}
+
+bool
+idem_relation_delete_cascades(Relation rel)
+{
+	return any_reference(rel, does_more_on_delete);
+}
+
+bool
+idem_relation_update_cascades(Relation rel)
+{
+	return any_reference(rel, changes_itself_on_update);
 }
 
 /* Citus lists its tables in a catalog of its own, with their OIDs. */

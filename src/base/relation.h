@@ -64,6 +64,9 @@ extern Bitmapset *idem_relation_partition_columns(Relation rel);
  */
 extern bool idem_relation_delete_cascades(Relation rel);
 
+/* Would updating a row change others of the table, which refer to it? */
+extern bool idem_relation_update_cascades(Relation rel);
+
 /* Is it a table of Citus, whose rows are stored elsewhere? */
 extern bool idem_relation_distributed(Relation rel);
 

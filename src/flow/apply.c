@@ -183,7 +183,8 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
 		again.present = removal != NULL ? removal->present : NULL;
 		again.missing = missing;
 		removal = missing != NULL ? &again : NULL;
-		applied->as_judged &= missing == NULL;
+		if (steps[STEP_REMOVE].desc != NULL && steps[STEP_REMOVE].written != steps[STEP_REMOVE].nrows)
+			applied->as_judged = false;
 
 		idem_diff_free(diff);
 		diff = next;

@@ -23,6 +23,7 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -45,12 +46,17 @@ query_leaf(Relation leaf, char *query, ParamListInfo params, SqlRow *row)
 	MemoryContext cxt = CurrentMemoryContext;
 	Oid			user;
 	int			context;
+	int			guc_level;
 
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(leaf->rd_rel->relowner, context | SECURITY_RESTRICTED_OPERATION);
+	guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	sql_begin();
 	(void) sql_row(query, params, true, cxt, row);
 	sql_end();
+	AtEOXact_GUC(false, guc_level);
 	SetUserIdAndSecContext(user, context);
 }
 
@@ -165,13 +171,20 @@ idem_swap_fill(Swap *swap, Stage *stage, Oid leaf, StagedUnit *staged, Hash128 *
 	taken = idem_stage_pass(stage, put_row, inserter, staged, image);
 	swap->new_rows = idem_inserter_end(inserter);
 	if (taken)
+	{
 		idem_new_heap_build_indexes(swap->heap);
+		idem_new_heap_analyze(swap->heap);
+	}
 	return taken;
 }
 
-/* SELECT t."a" AS c1, idem_import_hash_here(t."a", t."b") AS hash FROM ONLY <table> t */
+/*
+ * SELECT t."a", idem_import_hash_here(t."a", t."b") AS idem_import_image FROM ONLY <table> t
+ *
+ * With the names of target columns, or of staged ones: t."a" AS c1.
+ */
 static char *
-narrow_rows(const Target *target, Oid relid)
+narrow_rows(const Target *target, Oid relid, bool staged)
 {
 	StringInfoData keys;
 
@@ -180,8 +193,8 @@ narrow_rows(const Target *target, Oid relid)
 	{
 		int			column = target->keys[i].column;
 
-		appendStringInfo(&keys, "t.%s, t.%s AS c%d, ", quote_identifier(target->columns[column].name),
-						 quote_identifier(target->columns[column].name), column + 1);
+		appendStringInfo(&keys, "t.%s%s, ", quote_identifier(target->columns[column].name),
+						 staged ? psprintf(" AS c%d", column + 1) : "");
 	}
 	return psprintf("SELECT %s%s AS %s FROM ONLY %s t", keys.data, idem_target_hash_here(target),
 					idem_target_other_name(target, "idem_import_image"), idem_relation_name(relid));
@@ -204,8 +217,8 @@ count_matches(Swap *swap)
 			   psprintf("SELECT pg_catalog.count(*) AS matched, "
 						"pg_catalog.count(*) FILTER (WHERE s.%1$s OPERATOR(pg_catalog.=) t.%1$s) AS same "
 						"FROM (%2$s) t JOIN (%3$s) s ON %4$s",
-						image, narrow_rows(target, RelationGetRelid(swap->leaf)),
-						narrow_rows(target, idem_new_heap_relid(swap->heap)), idem_target_key_match(target)),
+						image, narrow_rows(target, RelationGetRelid(swap->leaf), false),
+						narrow_rows(target, idem_new_heap_relid(swap->heap), true), idem_target_key_match(target)),
 			   sql_params(0, NULL), &row);
 	swap->matched = sql_column_int8(&row, "matched", 0);
 	swap->same = sql_column_int8(&row, "same", 0);
@@ -219,10 +232,9 @@ idem_swap_count(Swap *swap)
 }
 
 void
-idem_swap_lock(Swap *swap)
+idem_swap_lock(Swap *swap, int patience)
 {
-	idem_new_heap_analyze(swap->heap);
-	idem_new_heap_lock(swap->heap);
+	idem_new_heap_lock(swap->heap, patience);
 }
 
 void

@@ -39,7 +39,7 @@ extern const char *idem_swap_obstacle(const Target *target, const Definition *de
 									  bool empty);
 
 /*
- * Read the source into new storage, with its indexes, for staged->unit.
+ * Read the source into new storage, with indexes and statistics, for staged->unit.
  * Tells of the rows what idem_stage_pass tells; false if some belong to
  * another table, or the table turns out to hold those of other units.  Raises
  * 23505 if two rows collide.  Locks the table against writers.
@@ -49,8 +49,8 @@ extern bool idem_swap_fill(Swap *swap, Stage *stage, Oid leaf, StagedUnit *stage
 /* Count how old rows and new ones compare. */
 extern void idem_swap_count(Swap *swap);
 
-/* Keep readers out; 55P03 if they do not let go of the table. */
-extern void idem_swap_lock(Swap *swap);
+/* Keep readers out; 55P03 if they do not let go of the table for so many milliseconds. */
+extern void idem_swap_lock(Swap *swap, int patience);
 
 /* Let the new storage take the place of the old; or drop it. */
 extern void idem_swap_exchange(Swap *swap);

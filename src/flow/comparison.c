@@ -36,12 +36,12 @@
 #define FEW_SHARE			0.02
 
 /* Arguments of idem_import_digest and idem_import_bucket_differs, with the columns */
-#define MAX_DIGEST_COLUMNS	(FUNC_MAX_ARGS - 2)
+#define MAX_DIGEST_COLUMNS	(FUNC_MAX_ARGS - 3)
 
 static double
 expected_source_rows(const Source *source, const Unit *unit)
 {
-	return sql_expected_rows(idem_source_query(source, NULL, NULL),
+	return sql_expected_rows(idem_source_query(source, NULL, source->by_unit ? NULL : source->within),
 							 idem_unit_params(source->target->scope, unit));
 }
 
@@ -64,7 +64,8 @@ has_buckets(const Source *source, const Definition *def)
 	const Target *target = source->target;
 
 	if (target->obstacle != NULL || target->nkeys == 0 || source->desc->natts > MAX_DIGEST_COLUMNS ||
-		def->method == METHOD_REPLACE || idem_relation_delete_cascades(target->rel))
+		def->method == METHOD_REPLACE || idem_relation_delete_cascades(target->rel) ||
+		idem_relation_update_cascades(target->rel))
 		return false;
 	for (int i = 0; i < target->nkeys; i++)
 	{
@@ -145,7 +146,6 @@ void
 idem_compare(Source *source, const Definition *def, Unit *unit, const Receipt *receipt,
 			 bool force, Comparison *comparison)
 {
-	bool		removes = def->mode == MODE_OVERWRITE || def->delete_missing;
 	bool		has_receipt = receipt->version == def->version && !force;
 	double		expected_target = expected_target_rows(source->target, unit);
 
@@ -153,7 +153,7 @@ idem_compare(Source *source, const Definition *def, Unit *unit, const Receipt *r
 	comparison->expected = expected_source_rows(source, unit);
 	comparison->share = 1;
 
-	if (source->target->nkeys > 0 && source->target->guarded && !removes &&
+	if (source->target->nkeys > 0 && source->target->guarded && !idem_removes_missing(def) &&
 		expected_target > MANY_ROWS && comparison->expected < expected_target * FEW_SHARE)
 	{
 		comparison->few = expected_target * FEW_SHARE;

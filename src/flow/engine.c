@@ -15,7 +15,10 @@
 
 #include "flow/engine.h"
 #include "flow/insert.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/guc.h"
+#include "utils/rel.h"
 
 typedef enum Engine
 {
@@ -58,6 +61,11 @@ const char *
 idem_engine_obstacle(const Target *target)
 {
 	const char *obstacle = idem_inserter_obstacle(target);
+
+	/* the place of a row is a system column: rights on single columns do not do */
+	if (obstacle == NULL && target->nkeys > 0 &&
+		pg_class_aclcheck(RelationGetRelid(target->rel), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		obstacle = "the import's owner may not read the whole target";
 
 	if (obstacle == NULL && engine == ENGINE_PORTABLE)
 		return "";

@@ -19,7 +19,7 @@
 #include "utils/uuid.h"
 
 /* A function's arguments besides the columns: bits and shape */
-#define DIGEST_ARGUMENTS	2
+#define DIGEST_ARGUMENTS	3
 
 /*
  * SELECT count(*) AS rows, idem_import_checksum(idem_import_hash(t."a", t."b")) AS checksum
@@ -106,7 +106,7 @@ idem_digest_target(const Target *target, const Unit *unit, int bits)
 	Fingerprint sum;
 	Digest	   *digest;
 
-	if (target->ncolumns + DIGEST_ARGUMENTS <= FUNC_MAX_ARGS)
+	if (target->ncolumns + DIGEST_ARGUMENTS <= FUNC_MAX_ARGS && (bits > 0 || target->obstacle == NULL))
 		return digest_target(target, unit, bits, false);
 
 	Assert(bits == 0);
@@ -181,7 +181,7 @@ idem_digest_source(const Source *source, const Unit *unit, bool ignore_outside, 
 	query = psprintf("SELECT pg_catalog.count(*) FILTER (WHERE s.inside IS NOT TRUE) AS outside, "
 					 "%sidem_import_digest($%d, $%d, %s) FILTER (WHERE s.inside) AS digest FROM (%s) AS s (%s, inside)",
 					 house.schema, params->numParams + 1, params->numParams + 2, names.data,
-					 idem_source_query(source, idem_scope_predicate(target->scope, "s"), NULL),
+					 idem_source_query(source, idem_scope_predicate(target->scope, "s"), ignore_outside ? source->within : NULL),
 					 idem_source_names(source));
 	params = sql_params_with(params, sql_datum(INT4OID, Int32GetDatum(bits), false));
 	params = sql_params_with(params, shape_param(target->ncolumns, source->gone, target));

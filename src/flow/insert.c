@@ -141,12 +141,11 @@ default_expr(Relation rel, AttrNumber attnum)
 }
 
 /*
- * Find what columns get that are not imported; "wanted" limits it to some,
- * offset by FirstLowInvalidHeapAttributeNumber.  Returns whether one of them may
+ * Find what columns get that are not imported.  Returns whether one of them may
  * look at the rows that are there already.
  */
 static bool
-init_defaults(Inserter *inserter, const Bitmapset *wanted)
+init_defaults(Inserter *inserter)
 {
 	const Target *target = inserter->target;
 	TupleDesc	desc = RelationGetDescr(target->rel);
@@ -162,8 +161,7 @@ init_defaults(Inserter *inserter, const Bitmapset *wanted)
 		Form_pg_attribute att = TupleDescAttr(desc, attnum - 1);
 		Expr	   *expr;
 
-		if (imported[attnum] || att->attisdropped || att->attgenerated != '\0' ||
-			(wanted != NULL && !bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, wanted)))
+		if (imported[attnum] || att->attisdropped || att->attgenerated != '\0')
 			continue;
 		expr = default_expr(target->rel, attnum);
 		if (expr == NULL)
@@ -254,7 +252,7 @@ idem_inserter_begin(const Target *target)
 	estate = inserter->estate;
 	oldcxt = MemoryContextSwitchTo(estate->es_query_cxt);
 	estate->es_output_cid = GetCurrentCommandId(true);
-	visible = init_defaults(inserter, NULL);
+	visible = init_defaults(inserter);
 	if (inserter->routing == NULL)
 		ExecOpenIndices(inserter->root, false);
 
@@ -276,7 +274,7 @@ idem_inserter_begin_heap(const Target *target, Oid leaf, NewHeap *heap)
 	refuse_where_nothing_is_written(target->rel);
 	inserter = open_inserter(target, true);
 	oldcxt = MemoryContextSwitchTo(inserter->estate->es_query_cxt);
-	(void) init_defaults(inserter, NULL);
+	(void) init_defaults(inserter);
 	inserter->leaf = leaf;
 	inserter->buffers = idem_insert_buffers_create(inserter->estate, NULL, heap, false);
 	MemoryContextSwitchTo(oldcxt);
@@ -406,28 +404,4 @@ idem_inserter_end(Inserter *inserter)
 	CurrentResourceOwner = oldowner;
 	CommandCounterIncrement();
 	return nrows;
-}
-
-Oid
-idem_inserter_leaf(const Target *target, const Datum *values, const bool *isnull)
-{
-	Inserter   *inserter;
-	ResultRelInfo *leaf;
-	MemoryContext oldcxt;
-	Oid			result;
-
-	if (target->rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		return RelationGetRelid(target->rel);
-
-	inserter = open_inserter(target, false);
-	oldcxt = MemoryContextSwitchTo(inserter->estate->es_query_cxt);
-	/* no other default is asked, lest a sequence moves */
-	(void) init_defaults(inserter, idem_relation_partition_columns(target->rel));
-	fill_slot(inserter, inserter->root_slot, values, isnull);
-	leaf = ExecFindPartition(inserter->mtstate, inserter->root, inserter->routing, inserter->root_slot,
-							 inserter->estate);
-	result = RelationGetRelid(leaf->ri_RelationDesc);
-	MemoryContextSwitchTo(oldcxt);
-	close_inserter(inserter);
-	return result;
 }

@@ -52,10 +52,4 @@ extern bool idem_inserter_row(Inserter *inserter, const Datum *values, const boo
  */
 extern int64 idem_inserter_end(Inserter *inserter);
 
-/*
- * The table that a row belongs to: a leaf partition, or the target itself.
- * Raises what INSERT raises if there is none.
- */
-extern Oid	idem_inserter_leaf(const Target *target, const Datum *values, const bool *isnull);
-
 #endif							/* IDEM_INSERT_H */

@@ -50,6 +50,7 @@ compare(const RunRecord *first, const RunRecord *second, bool keyed)
 	proof->unit = first->unit;
 	proof->first_changes = changes(first);
 	proof->second_changes = changes(second);
+	proof->has_checksums = first->has_checksum && second->has_checksum;
 	proof->first_checksum = first->checksum;
 	proof->second_checksum = second->checksum;
 	proof->idempotent = (!keyed || proof->second_changes == 0) &&

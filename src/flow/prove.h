@@ -15,6 +15,7 @@ typedef struct Proof
 	const char *unit;
 	int64		first_changes;	/* target rows written by the first run */
 	int64		second_changes;
+	bool		has_checksums;	/* the target was summed */
 	Hash128		first_checksum; /* of the unit's target rows after it */
 	Hash128		second_checksum;
 	bool		idempotent;

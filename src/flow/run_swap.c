@@ -21,6 +21,10 @@
 /* From this share of changed rows on, to write all of them is cheaper. */
 #define MIN_SWAP_SHARE		0.25
 
+/* How many milliseconds to wait for readers, while writers wait for us */
+#define PATIENCE			5000
+#define PATIENCE_WHEN_TOLD	30000
+
 #define SWAP_NOTE		"the unit is one table, and most of it is new: it gets new storage"
 #define COLLISION_NOTE	"not swapped: rows of the source collide"
 
@@ -28,12 +32,6 @@ static bool
 is_empty(const Comparison *comparison)
 {
 	return comparison->target != NULL && comparison->target->rows == 0;
-}
-
-static bool
-removes_missing(const Definition *def)
-{
-	return def->mode == MODE_OVERWRITE || def->delete_missing;
 }
 
 static bool
@@ -48,7 +46,7 @@ same_keys(const Comparison *comparison)
 static bool
 owns_unit(const Definition *def, const Comparison *comparison)
 {
-	return removes_missing(def) || is_empty(comparison) || same_keys(comparison);
+	return idem_removes_missing(def) || is_empty(comparison) || same_keys(comparison);
 }
 
 static bool
@@ -94,7 +92,7 @@ is_wanted(const Run *run, const Comparison *comparison)
 }
 
 static void
-count(Run *run, const Swap *swap, const StagedUnit *staged)
+count(Run *run, const Swap *swap)
 {
 	Tally	   *tally = &run->record->tally;
 
@@ -127,14 +125,14 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 
 	idem_run_set_aside(run, stage, &staged);
 	idem_swap_count(&swap);
-	if (!removes_missing(run->def) && swap.matched < swap.old_rows)
+	if (!idem_removes_missing(run->def) && swap.matched < swap.old_rows)
 		return false;
-	count(run, &swap, &staged);
+	count(run, &swap);
 	idem_run_guard_removal(run, receipt, swap.old_rows,
 						   run->target->nkeys > 0 ? tally->removed : swap.old_rows - swap.new_rows, tally);
 	changed = tally->inserted + tally->updated + tally->removed > 0;
 	if (changed)
-		idem_swap_lock(&swap);
+		idem_swap_lock(&swap, run->def->method == METHOD_SWAP ? PATIENCE_WHEN_TOLD : PATIENCE);
 	idem_run_finish_swap(run, &staged, &target);
 	if (changed)
 		idem_swap_exchange(&swap);
@@ -143,6 +141,22 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 	idem_stage_free_unit(&staged);
 	idem_stage_end(stage);
 	return true;
+}
+
+/*
+ * A row may be in the way that is to lose to another one of its key, or an
+ * index whose functions want another search_path than the one that a copy of it
+ * is built with, or something that came up before the table was locked.  If it
+ * is none of these, the error comes again.
+ */
+static bool
+is_about_rows(const ErrorData *error)
+{
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	return error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+		category == ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION || category == ERRCODE_DATA_EXCEPTION ||
+		category == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION;
 }
 
 /*
@@ -187,7 +201,9 @@ try_swap(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Rec
 		why = "not swapped: the unit is not one table";
 	else if (!filled && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
 		why = COLLISION_NOTE;
-	else if (filled && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+	else if (!filled && is_about_rows(error))
+		why = psprintf("not swapped: %s", error->message);
+	else if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || error->sqlerrcode == ERRCODE_OBJECT_IN_USE)
 		why = "not swapped: others do not stop reading the table";
 	else
 		ReThrowError(error);

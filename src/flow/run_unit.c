@@ -166,8 +166,8 @@ idem_run_replaces(const Run *run)
 }
 
 /* How many transactions have ended so far. */
-static uint64
-transactions_ended(void)
+uint64
+idem_run_transactions_ended(void)
 {
 	return GetLatestSnapshot()->snapXactCompletionCount;
 }
@@ -196,14 +196,13 @@ give_receipt(Run *run, Stage *stage, const StagedUnit *staged, const Comparison 
 
 	if (!written->summed && comparison != NULL && staged->winners < comparison->few)
 	{
-		idem_run_note(run, "few rows for a large target: it was not summed");
 		idem_ledger_applied(run->record, &staged->read, NULL, false);
 		return;
 	}
 	if (!written->summed)
 	{
 		target = idem_fingerprint_target(run->target, staged->unit, true);
-		if (!IsolationUsesXactSnapshot() && transactions_ended() != ended)
+		if (!IsolationUsesXactSnapshot() && idem_run_transactions_ended() != ended)
 			settled = idem_run_is_settled(run, stage, staged, &target);
 	}
 	set_checksum(run, &target);
@@ -231,7 +230,7 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 {
 	RunRecord  *record = run->record;
 	Written		written = {0};
-	uint64		ended = transactions_ended();
+	uint64		ended = comparison != NULL && comparison->target != NULL ? run->ended : idem_run_transactions_ended();
 
 	if (!run->request->plan)
 		record->run_id = idem_history_next_run_id();
@@ -245,6 +244,8 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 		idem_run_note(run, "rows that belong to no unit");
 	else
 		idem_run_write(run, stage, staged, receipt, comparison, &written);
+	if (comparison != NULL && staged->winners < comparison->few)
+		idem_run_note(run, "few rows for a large target: it is not summed");
 	note_engine(run);
 	if (!run->request->plan && staged->unit != NULL)
 		give_receipt(run, stage, staged, comparison, &written, ended);

@@ -26,6 +26,7 @@ typedef struct Run
 	Tuplestorestate *movers;	/* winners that take their target row from another unit */
 	int64		nmovers;
 	bool		would_swap;		/* a plan: the run would take the method swap */
+	uint64		ended;			/* how many transactions had, before the snapshot was taken */
 	bool		reread;			/* the source has been read more than once */
 } Run;
 
@@ -35,6 +36,9 @@ typedef struct Written
 	bool		summed;			/* what the unit's target rows are now is known: */
 	Fingerprint target;
 } Written;
+
+/* How many transactions have ended so far. */
+extern uint64 idem_run_transactions_ended(void);
 
 /* Start the record of a unit; unit NULL: rows that none owns, or no unit yet. */
 extern void idem_run_begin_unit(Run *run, const Unit *unit, const char *name);

@@ -43,12 +43,6 @@ idem_run_guard_removal(Run *run, const Receipt *receipt, int64 total, int64 remo
 					 quote_literal_cstr(run->def->name), quote_literal_cstr(run->record->unit))));
 }
 
-static bool
-removes_missing(const Definition *def)
-{
-	return def->mode == MODE_OVERWRITE || def->delete_missing;
-}
-
 static void
 note_swallowed(Run *run, int64 swallowed)
 {
@@ -119,7 +113,8 @@ sum_up(Run *run, const Comparison *comparison, const Diff *judged, const Missing
 
 	if (comparison == NULL || comparison->target == NULL || !judged->by_hash || !applied->as_judged ||
 		applied->swallowed > 0 || (target->scope->ncolumns > 0 && !target->scope_in_key) ||
-		idem_relation_user_triggers(target->rel) || idem_relation_delete_cascades(target->rel))
+		idem_relation_user_triggers(target->rel) || idem_relation_delete_cascades(target->rel) ||
+		idem_relation_update_cascades(target->rel))
 		return;
 
 	written->summed = true;
@@ -179,7 +174,7 @@ write_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 
 	if (!run->would_swap)
 		idem_run_note(run, "rows have a key: only what differs is written");
-	if (removes_missing(run->def))
+	if (idem_removes_missing(run->def))
 		missing = idem_missing_find(run->target, staged->unit, &present,
 									comparison != NULL && comparison->target != NULL ? comparison->target->rows : -1,
 									diff->now);
@@ -314,7 +309,7 @@ idem_run_is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fing
 	diff = idem_diff_create(run->target, run->def, true);
 	idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows, staged->winners, diff);
 	settled = diff->fresh + diff->changed + diff->gone == 0;
-	if (settled && removes_missing(run->def))
+	if (settled && idem_removes_missing(run->def))
 	{
 		Missing    *missing = idem_missing_find(run->target, staged->unit, &present, -1, true);
 

@@ -307,7 +307,7 @@ idem_source_column_as_it_is(const Source *source, int column)
 	const Node *coercion = source->coercions[column];
 
 	return coercion == NULL ||
-		(IsA(coercion, RelabelType) && IsA(castNode(RelabelType, coercion)->arg, Var));
+		(IsA(coercion, RelabelType) && IsA(((const RelabelType *) coercion)->arg, Var));
 }
 
 bool

@@ -59,6 +59,12 @@ idem_stage_digest(Source *source, const Definition *def, Unit *unit, int bits, F
 	return digest;
 }
 
+uint64
+idem_stage_differing_sum(Stage *stage)
+{
+	return stage->digest->image.low;
+}
+
 static void
 fetch_head(Stage *stage)
 {

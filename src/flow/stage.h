@@ -45,6 +45,9 @@ extern Digest *idem_stage_digest(Source *source, const Definition *def, Unit *un
  */
 extern Stage *idem_stage_begin(Source *source, const Definition *def, List *units, const bytea *differing);
 
+/* The sum of the images (half hashes) that were read from those buckets. */
+extern uint64 idem_stage_differing_sum(Stage *stage);
+
 /*
  * Read the source for one unit, and pass its rows on without looking for two
  * of one key; what is set aside is kept.  Tells what idem_stage_next tells of

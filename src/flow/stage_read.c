@@ -159,18 +159,26 @@ idem_stage_filter(Stage *stage, const bytea *differing)
 {
 	Target	   *target = stage->source->target;
 	Oid		   *types = palloc(sizeof(Oid) * target->nkeys);
+	DigestShape shape;
 
 	for (int i = 0; i < target->nkeys; i++)
 		types[i] = target->columns[target->keys[i].column].type;
 	stage->key_hasher = idem_hasher_create(target->nkeys, types, stage->cxt);
 	stage->differing = differing;
+	idem_digest_source_shape(stage->source, &shape);
+	stage->digester = idem_digester_create(&shape, stage->cxt);
+	stage->digest = idem_digest_create(0);
 }
 
-/* The source may have left such rows out already, if it can tell. */
+/*
+ * The source may have left such rows out already, if it can tell.  A NULL in
+ * the key may have to be rejected, whether or not the target has it too.
+ */
 static bool
 is_wanted(Stage *stage, const Datum *values, const bool *isnull)
 {
 	Target	   *target = stage->source->target;
+	bool		has_null = false;
 
 	if (stage->differing == NULL)
 		return true;
@@ -178,8 +186,12 @@ is_wanted(Stage *stage, const Datum *values, const bool *isnull)
 	{
 		stage->values[i] = values[target->keys[i].column];
 		stage->isnull[i] = isnull[target->keys[i].column];
+		has_null |= stage->isnull[i];
 	}
-	return idem_digest_is_set(stage->differing, stage->key_hasher, stage->values, stage->isnull);
+	if (!idem_digest_is_set(stage->differing, stage->key_hasher, stage->values, stage->isnull))
+		return has_null;
+	idem_digest_row(stage->digester, stage->digest, values, isnull);
+	return true;
 }
 
 void

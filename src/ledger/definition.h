@@ -65,6 +65,13 @@ typedef struct Definition
 	Jsonb	   *settings;		/* complete: what every run pins */
 } Definition;
 
+/* Do target rows go that no staged row asks for? */
+static inline bool
+idem_removes_missing(const Definition *def)
+{
+	return def->mode == MODE_OVERWRITE || def->delete_missing;
+}
+
 /* The words of the enums, as SQL spells them; parse raises 22023 naming the argument. */
 extern const char *idem_mode_name(ImportMode mode);
 extern const char *idem_method_name(Method method);

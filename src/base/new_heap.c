@@ -32,7 +32,7 @@
 #define INSERT_OPTIONS (TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN)
 
 NewHeap *
-idem_new_heap_create(Relation rel, int references)
+idem_new_heap_create(Relation rel, int references, int patience)
 {
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import new heap",
 											  ALLOCSET_DEFAULT_SIZES);
@@ -41,7 +41,7 @@ idem_new_heap_create(Relation rel, int references)
 	const char *obstacle;
 	Oid			new;
 
-	LockRelationOid(RelationGetRelid(rel), ExclusiveLock);
+	idem_new_heap_lock_table(rel, ExclusiveLock, patience);
 
 	/*
 	 * Autovacuum may be at work on the TOAST table alone, and wouldn't give way

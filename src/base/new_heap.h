@@ -44,9 +44,10 @@ extern const char *idem_new_heap_obstacle(Relation rel, int references);
  * waits at once, before he holds anything that the exchange would wait for.
  * Nothing in this session may write rel either before the exchange.  The
  * caller keeps rel open until then, and sees to privileges, constraints,
- * generated columns, row security.  Raises 55000 if there is an obstacle.
+ * generated columns, row security.  Raises 55000 if there is an obstacle, 55P03
+ * if writers leave no gap for "patience" milliseconds.
  */
-extern NewHeap *idem_new_heap_create(Relation rel, int references);
+extern NewHeap *idem_new_heap_create(Relation rel, int references, int patience);
 
 /*
  * Append rows: slots with values for all columns of rel (NULL in dropped

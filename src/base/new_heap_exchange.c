@@ -31,21 +31,10 @@
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "storage/latch.h"
 #include "storage/lmgr.h"
-#include "storage/lock.h"
 #include "storage/predicate.h"
-#include "storage/proc.h"
 #include "storage/smgr.h"
-#include "utils/guc.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
-#include "utils/timestamp.h"
-#include "utils/wait_event.h"
-
-/* After how many looks for a gap between readers to queue, and for how long */
-#define LOCK_POLLS			500
-#define LOCK_QUEUE_TIME		"40ms"
 
 #define SWAP(type, a, b) \
 	do { \
@@ -193,83 +182,6 @@ exchange_files(Relation catalog, CatalogIndexState indexes, Oid old_oid, Oid new
 	RelationCloseSmgrByOid(new_oid);
 }
 
-/* Queue for a lock for so long; false if it was not granted. */
-static bool
-lock_within(Oid relid, const char *timeout)
-{
-	MemoryContext oldcxt = CurrentMemoryContext;
-	ResourceOwner oldowner = CurrentResourceOwner;
-	volatile bool granted = false;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(oldcxt);
-	PG_TRY();
-	{
-		(void) set_config_option("lock_timeout", timeout, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
-		LockRelationOid(relid, AccessExclusiveLock);
-		granted = true;
-	}
-	PG_CATCH();
-	{
-		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(oldcxt);
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	if (granted)
-		ReleaseCurrentSubTransaction();
-	else
-		RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(oldcxt);
-	CurrentResourceOwner = oldowner;
-	return granted;
-}
-
-static bool
-is_held(Oid relid)
-{
-	LOCKTAG		tag;
-	int			count;
-
-	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
-	pfree(GetLockConflicts(&tag, AccessExclusiveLock, &count));
-	return count > 0;
-}
-
-/*
- * Whoever comes after us in the queue for the lock waits as long as we do,
- * though only readers before us are in the way.  So look for a gap between
- * readers without queueing, and where they leave none, queue for an instant
- * now and then.  Someone who reads for long, such as pg_dump, shall not make
- * all others wait: then rather give up.  Writers who wait for us already do
- * not count; we get the lock before them.
- */
-static void
-lock_table(Relation rel, int patience)
-{
-	Oid			relid = RelationGetRelid(rel);
-	TimestampTz start = GetCurrentTimestamp();
-
-	if (LockTimeout > 0)
-		patience = Min(LockTimeout, patience);
-	for (int i = 1; is_held(relid); i++)
-	{
-		if (i % LOCK_POLLS == 0 && lock_within(relid, LOCK_QUEUE_TIME))
-			return;
-		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), patience))
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("could not lock table \"%s\" against readers", RelationGetRelationName(rel)),
-					 errdetail("Others have been reading it for %d ms.", patience)));
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 1, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-	LockRelationOid(relid, AccessExclusiveLock);
-}
-
 /*
  * Locks on the indexes and the TOAST table cost no wait: whoever has one has
  * one on the table, or its lock on the TOAST table would conflict with ours.
@@ -279,7 +191,7 @@ lock_out_readers(NewHeap *heap, int patience)
 {
 	Oid			toast_oid = heap->rel->rd_rel->reltoastrelid;
 
-	lock_table(heap->rel, patience);
+	idem_new_heap_lock_table(heap->rel, AccessExclusiveLock, patience);
 	for (int i = 0; i < heap->nindexes; i++)
 		LockRelationOid(heap->indexes[i].old, AccessExclusiveLock);
 	if (OidIsValid(toast_oid))

@@ -44,6 +44,14 @@ struct NewHeap
 /* Close the transient table, drop it and free all. */
 extern void idem_new_heap_close(NewHeap *heap);
 
+/* in new_heap_lock.c */
+
+/*
+ * Lock a table that others use; 55P03 if they leave no gap for "patience"
+ * milliseconds, or lock_timeout if that is less.
+ */
+extern void idem_new_heap_lock_table(Relation rel, LOCKMODE mode, int patience);
+
 /* in new_heap_statistics.c */
 
 /* Give what was gathered to the table and its indexes. */

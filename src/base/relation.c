@@ -22,6 +22,7 @@
 #include "lib/stringinfo.h"
 #include "nodes/value.h"
 #include "optimizer/optimizer.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -114,10 +115,22 @@ idem_relation_key_index(Relation rel, List *columns, bool null_match)
 		if (index_is_key(rel, index, columns, null_match) &&
 			(!OidIsValid(result) || index->rd_index->indisprimary))
 			result = indexoid;
-		index_close(index, NoLock);
+		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
 	return result;
+}
+
+void
+idem_relation_release(Relation rel, const List *relids)
+{
+	const ListCell *lc;
+
+	foreach(lc, relids)
+	{
+		if (lfirst_oid(lc) != RelationGetRelid(rel))
+			UnlockRelationOid(lfirst_oid(lc), AccessShareLock);
+	}
 }
 
 bool
@@ -190,6 +203,7 @@ idem_relation_user_triggers(Relation rel)
 		result |= has_user_trigger(child);
 		table_close(child, NoLock);
 	}
+	idem_relation_release(rel, children);
 	list_free(children);
 	return result;
 }
@@ -214,6 +228,7 @@ idem_relation_may_swallow(Relation rel)
 		result |= child->rd_rel->relkind == RELKIND_FOREIGN_TABLE || has_swallowing_trigger(child);
 		table_close(child, NoLock);
 	}
+	idem_relation_release(rel, children);
 	list_free(children);
 	return result;
 }
@@ -245,7 +260,7 @@ idem_relation_unique_columns(Relation rel, Oid except_index)
 			pull_varattnos((Node *) RelationGetIndexExpressions(index), 1, &result);
 			pull_varattnos((Node *) RelationGetIndexPredicate(index), 1, &result);
 		}
-		index_close(index, NoLock);
+		index_close(index, AccessShareLock);
 	}
 	list_free(indexes);
 	return result;
@@ -292,6 +307,7 @@ idem_relation_partition_columns(Relation rel)
 		}
 		table_close(part, NoLock);
 	}
+	idem_relation_release(rel, relids);
 	list_free(relids);
 	return result;
 }

@@ -70,4 +70,11 @@ extern bool idem_relation_update_cascades(Relation rel);
 /* Is it a table of Citus, whose rows are stored elsewhere? */
 extern bool idem_relation_distributed(Relation rel);
 
+/*
+ * Give back the AccessShareLock on what find_all_inheritors found below rel:
+ * whoever gives a partition new storage need not wait for those that are only
+ * looked at.
+ */
+extern void idem_relation_release(Relation rel, const List *relids);
+
 #endif							/* IDEM_RELATION_H */

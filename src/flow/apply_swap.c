@@ -163,7 +163,7 @@ idem_swap_fill(Swap *swap, Stage *stage, Oid leaf, StagedUnit *staged, Hash128 *
 	bool		taken;
 
 	swap->leaf = table_open(leaf, AccessShareLock);
-	swap->heap = idem_new_heap_create(swap->leaf, references(swap->target, leaf));
+	swap->heap = idem_new_heap_create(swap->leaf, references(swap->target, leaf), swap->patience);
 	swap->old_rows = count_leaf(swap->target, unit, swap->leaf, &others);
 	if (others > 0 || (swap->empty && swap->old_rows > 0))
 		return false;
@@ -232,9 +232,9 @@ idem_swap_count(Swap *swap)
 }
 
 void
-idem_swap_lock(Swap *swap, int patience)
+idem_swap_lock(Swap *swap)
 {
-	idem_new_heap_lock(swap->heap, patience);
+	idem_new_heap_lock(swap->heap, swap->patience);
 }
 
 void

@@ -17,6 +17,7 @@ typedef struct Swap
 	bool		empty;			/* was: then it still has to be, when it is locked */
 	Relation	leaf;			/* the target, or the partition that the unit is */
 	NewHeap    *heap;
+	int			patience;		/* how many milliseconds to wait for those who use it */
 	int64		old_rows;
 	int64		new_rows;
 	int64		matched;		/* old rows whose key a new one has */
@@ -42,15 +43,15 @@ extern const char *idem_swap_obstacle(const Target *target, const Definition *de
  * Read the source into new storage, with indexes and statistics, for staged->unit.
  * Tells of the rows what idem_stage_pass tells; false if some belong to
  * another table, or the table turns out to hold those of other units.  Raises
- * 23505 if two rows collide.  Locks the table against writers.
+ * 23505 if two rows collide, 55P03 if writers do not let go of the table.
  */
 extern bool idem_swap_fill(Swap *swap, Stage *stage, Oid leaf, StagedUnit *staged, Hash128 *image);
 
 /* Count how old rows and new ones compare. */
 extern void idem_swap_count(Swap *swap);
 
-/* Keep readers out; 55P03 if they do not let go of the table for so many milliseconds. */
-extern void idem_swap_lock(Swap *swap, int patience);
+/* Keep readers out; 55P03 if they do not let go of the table. */
+extern void idem_swap_lock(Swap *swap);
 
 /* Let the new storage take the place of the old; or drop it. */
 extern void idem_swap_exchange(Swap *swap);

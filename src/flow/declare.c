@@ -245,7 +245,7 @@ idem_declare(Definition *def, bool resolve_anew)
 				 errmsg("column \"%s\" of argument \"%s\" does not exist in the source",
 						def->delete_flag, "delete_flag")));
 
-	target = idem_target_open(def);
+	target = idem_target_open(def, AccessShareLock);
 	if (def->method == METHOD_REPLACE && target->nkeys > 0 && def->scope != NIL && !target->scope_in_key)
 		refuse("method \"replace\" needs the scope columns in the key", "Otherwise a row may come from another unit; method \"diff\" moves it.");
 	source = idem_source_open(def, target, InvalidOid);

@@ -97,6 +97,7 @@ idem_inserter_obstacle(const Target *target)
 		obstacle = idem_insert_table_obstacle(partition);
 		table_close(partition, NoLock);
 	}
+	idem_relation_release(rel, partitions);
 	list_free(partitions);
 	return obstacle;
 }

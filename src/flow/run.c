@@ -251,6 +251,28 @@ parse_scope(Run *run)
 	return units;
 }
 
+/*
+ * Open the target, the units that the call names locked before.  Whoever waits
+ * for another run, or to write where that one gives the table new storage,
+ * must hold no lock on the table that the exchange would wait for.
+ */
+static void
+open_target(Run *run)
+{
+	LOCKMODE	lockmode = AccessShareLock;
+	List	   *units;
+
+	run->target = idem_target_open(run->def, AccessShareLock);
+	if (run->request->plan)
+		return;
+	if (run->target->nkeys == 0 || run->target->guarded)
+		lockmode = RowExclusiveLock;
+	units = parse_scope(run);
+	idem_target_release(run->target, AccessShareLock);
+	lock_units(run, units);
+	run->target = idem_target_open(run->def, lockmode);
+}
+
 static void
 run_import(Run *run)
 {
@@ -258,7 +280,7 @@ run_import(Run *run)
 	char	   *label;
 	List	   *units;
 
-	run->target = idem_target_open(run->def);
+	open_target(run);
 	run->target->obstacle = idem_engine_obstacle(run->target);
 
 	if (run->def->mode == MODE_OVERWRITE)
@@ -285,9 +307,6 @@ run_import(Run *run)
 				 errmsg("the source of import \"%s\" has parameters and needs a scope", run->def->name),
 				 errhint("Give the unit, as in idem_import_run(%s, '2026-06-09').",
 						 quote_literal_cstr(run->def->name))));
-
-	if (!request->plan)
-		lock_units(run, units);
 
 	run_units(run, units);
 
@@ -341,7 +360,7 @@ idem_run_unit_name(const Definition *def, char *text)
 		return text;
 
 	idem_pin(def, &pin);
-	target = idem_target_open(def);
+	target = idem_target_open(def, AccessShareLock);
 	units = idem_scope_units(target->scope, text);
 	idem_target_close(target);
 	idem_unpin(&pin);

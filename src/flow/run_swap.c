@@ -21,7 +21,7 @@
 /* From this share of changed rows on, to write all of them is cheaper. */
 #define MIN_SWAP_SHARE		0.25
 
-/* How many milliseconds to wait for readers, while writers wait for us */
+/* How many milliseconds to wait for those who use the table */
 #define PATIENCE			5000
 #define PATIENCE_WHEN_TOLD	30000
 
@@ -115,6 +115,7 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 	bool		changed;
 
 	run->record->run_id = idem_history_next_run_id();
+	swap.patience = run->def->method == METHOD_SWAP ? PATIENCE_WHEN_TOLD : PATIENCE;
 	run->record->method = "swap";
 	run->record->engine = "native";
 	idem_run_note(run, SWAP_NOTE);
@@ -132,7 +133,7 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 						   run->target->nkeys > 0 ? tally->removed : swap.old_rows - swap.new_rows, tally);
 	changed = tally->inserted + tally->updated + tally->removed > 0;
 	if (changed)
-		idem_swap_lock(&swap, run->def->method == METHOD_SWAP ? PATIENCE_WHEN_TOLD : PATIENCE);
+		idem_swap_lock(&swap);
 	idem_run_finish_swap(run, &staged, &target);
 	if (changed)
 		idem_swap_exchange(&swap);
@@ -204,7 +205,7 @@ try_swap(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Rec
 	else if (!filled && is_about_rows(error))
 		why = psprintf("not swapped: %s", error->message);
 	else if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || error->sqlerrcode == ERRCODE_OBJECT_IN_USE)
-		why = "not swapped: others do not stop reading the table";
+		why = "not swapped: others do not let go of the table";
 	else
 		ReThrowError(error);
 	idem_run_begin_unit(run, unit, unit->name);

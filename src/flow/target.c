@@ -229,7 +229,7 @@ bind_key(Target *target, const Definition *def)
 	}
 
 	if (index != NULL)
-		index_close(index, NoLock);
+		index_close(index, AccessShareLock);
 
 	if (!def->null_match)
 	{
@@ -290,12 +290,12 @@ key_has_scope(const Target *target, int scope_column)
 }
 
 Target *
-idem_target_open(const Definition *def)
+idem_target_open(const Definition *def, LOCKMODE lockmode)
 {
 	Target	   *target = palloc0(sizeof(Target));
 	ListCell   *lc;
 
-	target->rel = try_relation_open(def->target, AccessShareLock);
+	target->rel = try_relation_open(def->target, lockmode);
 	if (target->rel == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -354,6 +354,12 @@ void
 idem_target_close(Target *target)
 {
 	relation_close(target->rel, NoLock);
+}
+
+void
+idem_target_release(Target *target, LOCKMODE lockmode)
+{
+	relation_close(target->rel, lockmode);
 }
 
 /* The parent before its partitions, as LOCK TABLE does; a view with what it reads. */

@@ -68,12 +68,15 @@ typedef struct Target
 } Target;
 
 /*
- * Open the target, against changes of its shape only, and bind the definition's columns to it.  Raises 42P01 and
+ * Open the target, with a lock until the transaction ends, and bind the definition's columns to it.  Raises 42P01 and
  * 42809 for what can't be a target, II006 if a recorded column has vanished,
  * 42P10 if no unique index holds the key.
  */
-extern Target *idem_target_open(const Definition *def);
+extern Target *idem_target_open(const Definition *def, LOCKMODE lockmode);
 extern void idem_target_close(Target *target);
+
+/* The same, giving back the lock. */
+extern void idem_target_release(Target *target, LOCKMODE lockmode);
 
 /* 42809 or 42501 for a relation that can't be a target. */
 extern void idem_target_require_kind(Relation rel);

@@ -704,6 +704,53 @@ SELECT idem_import_drop('comes', purge => true);
 
 DROP OWNED BY regress_native;
 DROP ROLE regress_native;
+-- a source that answers otherwise when it is read again: what was applied is what the receipt says
+CREATE SEQUENCE reads;
+CREATE FUNCTION fickle(v text) RETURNS text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN CASE WHEN nextval(''reads'') = 2 THEN ''other'' ELSE v END; END';
+CREATE TABLE fickle_src (id int, v text);
+INSERT INTO fickle_src SELECT i, 'v' || i FROM generate_series(1, 9) i;
+CREATE VIEW fickle_view AS SELECT id, CASE WHEN id = 5 THEN fickle(v) ELSE v END AS v FROM fickle_src;
+CREATE TABLE fickle_goal (id int PRIMARY KEY, v text);
+INSERT INTO fickle_goal SELECT id, 'old' FROM fickle_src;
+SELECT idem_import_create('fickle', 'fickle_view', 'fickle_goal', key => ARRAY['id']);
+DO $$BEGIN PERFORM idem_import_run('fickle'); PERFORM idem_import_run('fickle'); END$$;
+SELECT * FROM fickle_goal WHERE id = 5;
+SELECT idem_import_drop('fickle', purge => true);
+
+-- a flag of a domain; rights on single columns
+CREATE DOMAIN flag AS boolean;
+CREATE TABLE flagged_src (id int, v text, gone flag);
+INSERT INTO flagged_src VALUES (1, 'a', false), (2, 'b', true);
+CREATE TABLE flagged (id int PRIMARY KEY, v text, secret text);
+INSERT INTO flagged VALUES (2, 'b', 's');
+CREATE ROLE regress_native;
+GRANT USAGE ON SCHEMA native TO regress_native;
+GRANT SELECT ON flagged_src TO regress_native;
+GRANT SELECT (id, v), INSERT (id, v), UPDATE (v), DELETE ON flagged TO regress_native;
+SET ROLE regress_native;
+SELECT idem_import_create('flagged', 'flagged_src', 'flagged', key => ARRAY['id'], columns => ARRAY['id', 'v'], delete_flag => 'gone');
+SELECT status, inserted, deleted FROM idem_import_run('flagged');
+SELECT status, unchanged FROM idem_import_run('flagged');
+SELECT idem_import_drop('flagged', purge => true);
+RESET ROLE;
+DROP OWNED BY regress_native;
+DROP ROLE regress_native;
+
+-- who calls what runs use among themselves
+SET enable_partitionwise_aggregate = on;
+CREATE TABLE digested (b int, x int) PARTITION BY LIST (b);
+CREATE TABLE digested_1 PARTITION OF digested FOR VALUES IN (10);
+CREATE TABLE digested_2 PARTITION OF digested FOR VALUES IN (11);
+INSERT INTO digested VALUES (10, 1), (11, 2);
+SELECT length(idem_import_digest(b, '{1,-1,0}', x)) FROM digested;
+SELECT length(idem_import_digest(2, '{1,-1,0}', x)) FROM digested;
+SELECT length(idem_import_digest(10, '{1,-1,7}', x)) FROM digested;
+SELECT length(idem_import_digest(10, NULL, x)) FROM digested;
+SELECT length(idem_import_digest(10, '{1,0,0}', x)) FROM digested;
+SELECT length(idem_import_digest(10, '{1,-1,0}', x)) FROM digested WHERE false;
+SELECT idem_import_bucket_differs(NULL, x), idem_import_bucket_differs('', x), idem_import_bucket_differs('\xff', x), idem_import_bucket_differs('\x0000', x) FROM digested WHERE x = 1;
+RESET enable_partitionwise_aggregate;
+
 \set ECHO none
 SET client_min_messages = error;
 DROP SCHEMA native CASCADE;

@@ -597,6 +597,39 @@ TRUNCATE toasted_src;
 SELECT count(*), md5(string_agg(id || v, '' ORDER BY id)) = (TABLE kept) AS same FROM toasted;
 SELECT idem_import_drop('toasted', purge => true);
 
+-- a row that is to lose may violate what it likes, and a key may be called what it likes
+CREATE TABLE loser_src (c1 int, v int, at int);
+INSERT INTO loser_src VALUES (1, 1, 2), (1, -1, 1), (2, 2, 1);
+CREATE TABLE loser (c1 int PRIMARY KEY, v int CHECK (v > 0), at int);
+SELECT idem_import_create('loser', 'loser_src', 'loser', mode => 'overwrite', key => ARRAY['c1'], order_by => 'at DESC', method => 'swap');
+SELECT status, method, inserted, collapsed, note FROM idem_import_run('loser');
+DELETE FROM loser_src WHERE v < 0;
+UPDATE loser_src SET v = v + 1;
+SELECT * FROM swapped('loser');
+INSERT INTO loser_src VALUES (3, -3, 1);
+SELECT code, message FROM refused($$SELECT idem_import_run('loser')$$);
+TABLE loser ORDER BY c1;
+SELECT idem_import_drop('loser', purge => true);
+
+-- functions of an index do not run as the table's owner by the importer's search_path
+CREATE SCHEMA swap_bad;
+GRANT USAGE, CREATE ON SCHEMA swap, swap_bad TO regress_swap;
+CREATE FUNCTION norm(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+CREATE FUNCTION indexed(v text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN norm(v); END';
+CREATE TABLE victim (id int PRIMARY KEY, v text);
+CREATE INDEX victim_v ON victim (indexed(v));
+CREATE TABLE victim_src AS SELECT 1 AS id, 'A' AS v;
+GRANT ALL ON victim, victim_src TO regress_swap;
+SET ROLE regress_swap;
+CREATE FUNCTION swap_bad.norm(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RAISE EXCEPTION ''called by %'', current_user; END';
+SET search_path = swap_bad, swap, public;
+SELECT idem_import_create('victim', 'swap.victim_src', 'swap.victim', mode => 'overwrite', key => ARRAY['id'], method => 'swap');
+SELECT status, method, note FROM idem_import_run('victim');
+RESET ROLE;
+SET search_path = swap, public;
+SELECT idem_import_drop('victim', purge => true);
+DROP SCHEMA swap_bad CASCADE;
+
 DROP OWNED BY regress_swap;
 DROP ROLE regress_swap;
 \set ECHO none

@@ -13,7 +13,7 @@ function finish() {
 	printf "set terminal svg size 900,%d font 'sans,13' background '#ffffff'\n", 120 + 21 * count
 	printf "set output 'ratios-%s.svg'\n", file
 	printf "set title \"Time of plain SQL by time of idem_import_run\\n%s\" noenhanced\n", title
-	print "set logscale x; set xlabel 'left of 1: plain SQL is faster      right of 1: idem_import is faster' noenhanced"
+	print "set logscale x; set xlabel 'left of 1: SQL is faster    right: idem_import is' noenhanced"
 	print "set xtics (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)"
 	print "set format x '%g'; set grid x y lc '#dddddd' lt 1; set ytics scale 0 noenhanced; unset key"
 	printf "set xrange [%g:%g]; set yrange [%g:0.4]\n", low / 1.3, high * 1.3, -count + 0.6

@@ -570,7 +570,7 @@ SELECT * FROM swapped('stays');
 TRUNCATE stays;
 UPDATE stays_src SET n = 0;
 SELECT * FROM swapped('stays');
-SELECT reltuples, relpages = pg_relation_size('stays') / 8192 AS pages, relallvisible = relpages AS all_visible FROM pg_class WHERE oid = 'stays'::regclass;
+SELECT reltuples, relpages = pg_relation_size('stays') / 8192 AS pages, relallvisible = (SELECT max((ctid::text::point)[0]) + 1 FROM stays) AS all_visible FROM pg_class WHERE oid = 'stays'::regclass;
 SELECT attname, round(n_distinct::numeric, 3) AS n_distinct, round(null_frac::numeric, 3) AS null_frac FROM pg_stats WHERE schemaname = 'swap' AND tablename = 'stays' ORDER BY attname;
 SELECT tablename, reltuples FROM pg_class JOIN pg_indexes ON relname = indexname WHERE schemaname = 'swap' AND indexname IN ('stays_pk', 'stays_u') ORDER BY indexname;
 SELECT statistics_name, n_distinct IS NOT NULL AS n_distinct FROM pg_stats_ext WHERE schemaname = 'swap';

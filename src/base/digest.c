@@ -74,10 +74,18 @@ idem_digest_create(int bits)
 }
 
 void
-idem_digest_free(Digest *digest)
+idem_digest_drop_buckets(Digest *digest)
 {
 	if (digest->buckets != NULL)
 		pfree(digest->buckets);
+	digest->buckets = NULL;
+	digest->bits = 0;
+}
+
+void
+idem_digest_free(Digest *digest)
+{
+	idem_digest_drop_buckets(digest);
 	pfree(digest);
 }
 

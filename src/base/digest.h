@@ -59,6 +59,9 @@ extern Digester *idem_digester_create(const DigestShape *shape, MemoryContext cx
 extern Digest *idem_digest_create(int bits);
 extern void idem_digest_free(Digest *digest);
 
+/* Its buckets are not needed any more. */
+extern void idem_digest_drop_buckets(Digest *digest);
+
 /* Add a row, or another digest with as many buckets. */
 extern void idem_digest_row(Digester *digester, Digest *digest, const Datum *values, const bool *isnull);
 extern void idem_digest_add(Digest *digest, Digest *other);

@@ -140,6 +140,7 @@ compare_buckets(Source *source, const Definition *def, Unit *unit, bool has_rece
 		return;
 	comparison->differing = idem_digest_compare(comparison->source, comparison->target, &ndiffering, &nfilled);
 	comparison->share = (double) ndiffering / Max(nfilled, 1);
+	idem_digest_drop_buckets(comparison->target);
 }
 
 void

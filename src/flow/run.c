@@ -20,7 +20,10 @@
  *
  * The source is read under one snapshot, taken once the unit is locked, so
  * that a run which waited for another one sees what that one saw, or later.
- * The target is always looked at as it is now: others may write it meanwhile.
+ * A single unit's target is compared under the same one; others may write it
+ * meanwhile, so a row is written only if it still is what was judged, and else
+ * judged again as it is now.  A swap keeps writers out, and looks at both sides
+ * as they are then.
  *
  *-------------------------------------------------------------------------
  */
@@ -97,9 +100,13 @@ static Stage *
 begin_stage(Run *run, List *units, Comparison *comparison)
 {
 	Stage	   *stage = idem_stage_begin(run->source, run->def, units, comparison->differing);
+	bool		same;
 
-	if (comparison->differing == NULL ||
-		idem_stage_differing_sum(stage) == idem_digest_sum_set(comparison->source, comparison->differing))
+	if (comparison->differing == NULL)
+		return stage;
+	same = idem_stage_differing_sum(stage) == idem_digest_sum_set(comparison->source, comparison->differing);
+	idem_digest_drop_buckets(comparison->source);
+	if (same)
 		return stage;
 	idem_stage_end(stage);
 	comparison->differing = NULL;

@@ -13,8 +13,8 @@
 
 #include "base/hash.h"
 
-/* 2^20 sums of 8 bytes are 8 MB */
-#define DIGEST_MAX_BITS		20
+/* 2^19 sums of 8 bytes are 4 MB, of which each process that takes part holds a few */
+#define DIGEST_MAX_BITS		19
 
 /*
  * How to read a row.  The first "width" columns are its image; what follows

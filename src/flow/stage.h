@@ -48,13 +48,15 @@ extern Stage *idem_stage_begin(Source *source, const Definition *def, List *unit
 /* The sum of the images (half hashes) that were read from those buckets. */
 extern uint64 idem_stage_differing_sum(Stage *stage);
 
-/*
- * Read the source for one unit, and pass its rows on without looking for two
- * of one key; what is set aside is kept.  Tells what idem_stage_next tells of
- * the unit, and the sum of the images that were passed on; false if the sink
- * did not take a row, and the rest was not read.
- */
+/* A stage for one unit that keeps no rows but those set aside, to be passed once. */
 extern Stage *idem_stage_open(Source *source, const Definition *def, Unit *unit);
+
+/*
+ * Read the source, and pass its rows on without looking for two of one key.
+ * Tells what idem_stage_next tells of the unit, and the sum of the images that
+ * were passed on; false if the sink did not take a row, and the rest was not
+ * read.
+ */
 extern bool idem_stage_pass(Stage *stage, SourceSink sink, void *arg, StagedUnit *staged, Hash128 *image);
 
 /*

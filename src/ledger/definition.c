@@ -52,12 +52,6 @@ idem_mode_name(ImportMode mode)
 	return mode_words[mode];
 }
 
-const char *
-idem_method_name(Method method)
-{
-	return method_words[method];
-}
-
 ImportMode
 idem_mode_parse(const char *word)
 {

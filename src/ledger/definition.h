@@ -74,7 +74,6 @@ idem_removes_missing(const Definition *def)
 
 /* The words of the enums, as SQL spells them; parse raises 22023 naming the argument. */
 extern const char *idem_mode_name(ImportMode mode);
-extern const char *idem_method_name(Method method);
 extern ImportMode idem_mode_parse(const char *word);
 extern OutOfScope idem_out_of_scope_parse(const char *word);
 extern Method idem_method_parse(const char *word);

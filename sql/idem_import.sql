@@ -34,6 +34,10 @@ CREATE TABLE idem_import_definition (
 	delete_missing  boolean NOT NULL,
 	delete_limit    numeric,
 	out_of_scope    text NOT NULL CHECK (out_of_scope IN ('error', 'reject', 'ignore')),
+	cursor_column   text,
+	overlap         text,
+	track           text NOT NULL CHECK (track IN ('none', 'cursor', 'snapshot')),
+	batch_size      bigint CHECK (batch_size > 0),
 	reject_limit    bigint,
 	method          text NOT NULL CHECK (method IN ('auto', 'diff', 'swap', 'replace')),
 	settings        jsonb NOT NULL,
@@ -106,6 +110,17 @@ CREATE TABLE idem_import_history (
 
 CREATE INDEX idem_import_history_unit ON idem_import_history (import, unit, run_id);
 
+-- how far a source has been read; moves in the transaction that applied the rows
+CREATE TABLE idem_import_checkpoint (
+	import     text PRIMARY KEY,
+	track      text NOT NULL CHECK (track IN ('cursor', 'snapshot')),
+	checkpoint text NOT NULL,           -- the mark: a value of the cursor column, or a snapshot
+	mark_at    timestamptz,             -- the mark as a time, if it is one
+	cluster    text,                    -- of a snapshot: whose transactions it tells of
+	run_id     bigint,                  -- the run that moved it; NULL: it was rewound
+	moved_at   timestamptz NOT NULL
+);
+
 CREATE TABLE idem_import_reject (
 	reject_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	import          text NOT NULL,
@@ -131,6 +146,7 @@ SELECT pg_catalog.pg_extension_config_dump('idem_import_definition', '');
 SELECT pg_catalog.pg_extension_config_dump('idem_import_ledger', '');
 SELECT pg_catalog.pg_extension_config_dump('idem_import_history', '');
 SELECT pg_catalog.pg_extension_config_dump('idem_import_run_id', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_checkpoint', '');
 SELECT pg_catalog.pg_extension_config_dump('idem_import_reject', '');
 SELECT pg_catalog.pg_extension_config_dump('idem_import_reject_reject_id_seq', '');
 
@@ -138,6 +154,7 @@ SELECT pg_catalog.pg_extension_config_dump('idem_import_reject_reject_id_seq', '
 ALTER TABLE idem_import_definition ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idem_import_ledger ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idem_import_history ENABLE ROW LEVEL SECURITY;
+ALTER TABLE idem_import_checkpoint ENABLE ROW LEVEL SECURITY;
 ALTER TABLE idem_import_reject ENABLE ROW LEVEL SECURITY;
 
 CREATE POLICY visible ON idem_import_definition FOR SELECT
@@ -146,14 +163,18 @@ CREATE POLICY visible ON idem_import_ledger FOR SELECT
 	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
 CREATE POLICY visible ON idem_import_history FOR SELECT
 	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
+CREATE POLICY visible ON idem_import_checkpoint FOR SELECT
+	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
 CREATE POLICY visible ON idem_import_reject FOR SELECT
 	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
 
-GRANT SELECT ON idem_import_definition, idem_import_ledger, idem_import_history, idem_import_reject TO PUBLIC;
+GRANT SELECT ON idem_import_definition, idem_import_ledger, idem_import_history, idem_import_checkpoint,
+	idem_import_reject TO PUBLIC;
 
 COMMENT ON TABLE idem_import_definition IS 'the imports as they are declared now, with their earlier versions';
 COMMENT ON TABLE idem_import_ledger IS 'a row per import and unit: its state, its receipt, its last failure';
 COMMENT ON TABLE idem_import_history IS 'a row per run, with exact counts';
+COMMENT ON TABLE idem_import_checkpoint IS 'how far the source of an import has been read';
 COMMENT ON TABLE idem_import_reject IS 'staged rows that could not be applied, with the reason';
 
 CREATE TYPE idem_import_result AS (
@@ -271,6 +292,13 @@ AS 'MODULE_PATHNAME', 'idem_import_run';
 COMMENT ON FUNCTION idem_import_run(text, text, boolean, regclass, text, bytea)
 	IS 'run an import over one unit, a range of units, or all units in the source; a row per unit';
 
+CREATE PROCEDURE idem_import_run_units(import text, scope text DEFAULT NULL, force boolean DEFAULT false)
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'idem_import_run_units';
+
+COMMENT ON PROCEDURE idem_import_run_units(text, text, boolean)
+	IS 'run an import and commit each unit, or each batch of batch_size rows';
+
 CREATE FUNCTION idem_import_plan(
 	import text, scope text DEFAULT NULL, source regclass DEFAULT NULL
 ) RETURNS SETOF idem_import_result
@@ -297,6 +325,13 @@ AS 'MODULE_PATHNAME', 'idem_import_approve';
 
 COMMENT ON FUNCTION idem_import_approve(text, text)
 	IS 'let the next run of a unit remove the rows that it was stopped for';
+
+CREATE FUNCTION idem_import_rewind(import text, checkpoint text DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_rewind';
+
+COMMENT ON FUNCTION idem_import_rewind(text, text)
+	IS 'set a checkpoint back to where it was, or to the start: the next run reads on from there';
 ------------------------------------------------------------------------------
 -- Keys, hashes and checksums
 --
@@ -404,3 +439,10 @@ AS 'MODULE_PATHNAME', 'idem_import_bucket_differs';
 
 COMMENT ON FUNCTION idem_import_bucket_differs(bytea, "any")
 	IS 'whether the bucket of a key is set in a bitmap of differing buckets';
+
+CREATE FUNCTION idem_import_unseen(xid, pg_snapshot) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'idem_import_unseen';
+
+COMMENT ON FUNCTION idem_import_unseen(xid, pg_snapshot)
+	IS 'whether a snapshot may not have seen the rows that a transaction wrote: for runs';

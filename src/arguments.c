@@ -265,23 +265,51 @@ set_settings(FunctionCallInfo fcinfo, Definition *def)
 									  def->settings);
 }
 
+static void
+set_batch_size(FunctionCallInfo fcinfo, Definition *def)
+{
+	def->batch_size = NO_LIMIT;
+	if (PG_ARGISNULL(ARG_BATCH_SIZE))
+		return;
+	def->batch_size = PG_GETARG_INT64(ARG_BATCH_SIZE);
+	if (def->batch_size <= 0)
+		refuse_value("batch_size", "must be positive");
+}
+
+/* A cursor column is what track "cursor" goes by; naming one without the other means both. */
+static void
+set_track(FunctionCallInfo fcinfo, Definition *def)
+{
+	bool		names_column = !PG_ARGISNULL(ARG_CURSOR_COLUMN);
+
+	if (!PG_ARGISNULL(ARG_TRACK))
+		def->track = idem_track_parse(idem_argument_text(fcinfo, ARG_TRACK));
+	if (names_column)
+		def->cursor_column = argument_optional(fcinfo, ARG_CURSOR_COLUMN);
+	if (names_column && def->track != TRACK_SNAPSHOT)
+	{
+		if (def->cursor_column != NULL && def->track == TRACK_NONE)
+			def->track = TRACK_CURSOR;
+		if (def->cursor_column == NULL && def->track == TRACK_CURSOR && PG_ARGISNULL(ARG_TRACK))
+			def->track = TRACK_NONE;
+	}
+
+	/* what belonged to the cursor goes with it */
+	if (def->track != TRACK_CURSOR && !names_column)
+		def->cursor_column = NULL;
+	if (def->track != TRACK_CURSOR)
+		def->overlap = NULL;
+	if (!PG_ARGISNULL(ARG_OVERLAP))
+		def->overlap = argument_optional(fcinfo, ARG_OVERLAP);
+}
+
 /* Arguments that are declared, but not carried out by this version. */
 static void
 require_supported(FunctionCallInfo fcinfo)
 {
 	static const Interval ten_seconds = {INT64CONST(10000000), 0, 0};
-	char	   *track = idem_argument_text(fcinfo, ARG_TRACK);
 
-	idem_argument_refuse(fcinfo, ARG_CURSOR_COLUMN, "cursor_column");
-	idem_argument_refuse(fcinfo, ARG_OVERLAP, "overlap");
-	idem_argument_refuse(fcinfo, ARG_BATCH_SIZE, "batch_size");
 	idem_argument_refuse(fcinfo, ARG_EFFECTS, "effects");
-	if (track != NULL && strcmp(track, "none") != 0)
-	{
-		if (strcmp(track, "cursor") != 0 && strcmp(track, "snapshot") != 0)
-			refuse_value("track", psprintf("is none of \"none\", \"cursor\" and \"snapshot\": \"%s\"", track));
-		refuse_unsupported("track");
-	}
 	if (!PG_ARGISNULL(ARG_MAX_ATTEMPTS) && PG_GETARG_INT32(ARG_MAX_ATTEMPTS) != 5)
 		refuse_unsupported("max_attempts");
 	if (!PG_ARGISNULL(ARG_BACKOFF) &&
@@ -322,6 +350,8 @@ idem_arguments_create(FunctionCallInfo fcinfo, Definition *def)
 	def->delete_missing = idem_argument_bool(fcinfo, ARG_DELETE_MISSING, "delete_missing");
 	set_delete_limit(fcinfo, def);
 	def->out_of_scope = idem_out_of_scope_parse(idem_argument_name(fcinfo, ARG_OUT_OF_SCOPE, "out_of_scope"));
+	set_track(fcinfo, def);
+	set_batch_size(fcinfo, def);
 	set_reject_limit(fcinfo, def);
 	set_method(fcinfo, def);
 	set_settings(fcinfo, def);
@@ -375,6 +405,11 @@ idem_arguments_alter(FunctionCallInfo fcinfo, Definition *def)
 		set_delete_limit(fcinfo, def);
 	if (!PG_ARGISNULL(ARG_OUT_OF_SCOPE))
 		def->out_of_scope = idem_out_of_scope_parse(idem_argument_name(fcinfo, ARG_OUT_OF_SCOPE, "out_of_scope"));
+	set_track(fcinfo, def);
+	if (!PG_ARGISNULL(ARG_BATCH_SIZE) && PG_GETARG_INT64(ARG_BATCH_SIZE) == 0)
+		def->batch_size = NO_LIMIT;
+	else if (!PG_ARGISNULL(ARG_BATCH_SIZE))
+		set_batch_size(fcinfo, def);
 	if (!PG_ARGISNULL(ARG_REJECT_LIMIT))
 		set_reject_limit(fcinfo, def);
 	if (!PG_ARGISNULL(ARG_METHOD))

@@ -19,6 +19,7 @@
 #include "flow/run.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "ledger/checkpoint.h"
 #include "ledger/ledger.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
@@ -33,6 +34,7 @@ PG_FUNCTION_INFO_V1(idem_import_run);
 PG_FUNCTION_INFO_V1(idem_import_plan);
 PG_FUNCTION_INFO_V1(idem_import_prove);
 PG_FUNCTION_INFO_V1(idem_import_approve);
+PG_FUNCTION_INFO_V1(idem_import_rewind);
 
 /*
  * idem_import_create(name, source, target, ...) returns void
@@ -77,7 +79,9 @@ idem_import_alter(PG_FUNCTION_ARGS)
 
 	resolve = idem_arguments_alter(fcinfo, def);
 	idem_declare(def, resolve);
-	idem_definition_update(def);
+	if (idem_definition_update(def) && idem_checkpoint_forget(name))
+		ereport(NOTICE,
+				(errmsg("the next run of import \"%s\" reads its source from the start", name)));
 	PG_RETURN_VOID();
 }
 
@@ -96,6 +100,7 @@ idem_import_drop(PG_FUNCTION_ARGS)
 	(void) idem_definition_get(name);
 
 	idem_definition_delete(name);
+	(void) idem_checkpoint_forget(name);
 	if (purge)
 	{
 		idem_ledger_purge(name);
@@ -286,5 +291,20 @@ idem_import_approve(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("unit \"%s\" of import \"%s\" does not wait for approval", unit, import),
 				 errhint("The units that do have status 'awaiting_approval' in idem_import_ledger.")));
+	PG_RETURN_VOID();
+}
+
+/*
+ * idem_import_rewind(import, checkpoint) returns void
+ *
+ * Errors: 42704, 42501; see idem_run_rewind.
+ */
+Datum
+idem_import_rewind(PG_FUNCTION_ARGS)
+{
+	char	   *import = idem_argument_name(fcinfo, 0, "import");
+
+	PreventCommandIfReadOnly("idem_import_rewind()");
+	idem_run_rewind(import, idem_argument_text(fcinfo, 1));
 	PG_RETURN_VOID();
 }

@@ -206,8 +206,8 @@ sql_planned_tables(const char *query, ParamListInfo params)
 	return tables;
 }
 
-bool
-sql_row(const char *query, ParamListInfo params, bool fresh, MemoryContext cxt, SqlRow *row)
+static bool
+first_row(int expected, const char *query, ParamListInfo params, bool fresh, MemoryContext cxt, SqlRow *row)
 {
 	SPIExecuteOptions options = {0};
 	MemoryContext oldcxt;
@@ -215,7 +215,7 @@ sql_row(const char *query, ParamListInfo params, bool fresh, MemoryContext cxt, 
 
 	options.params = params;
 	options.read_only = !fresh;
-	found = execute(SPI_OK_SELECT, query, &options) > 0;
+	found = execute(expected, query, &options) > 0;
 
 	if (found)
 	{
@@ -226,6 +226,18 @@ sql_row(const char *query, ParamListInfo params, bool fresh, MemoryContext cxt, 
 	}
 	SPI_freetuptable(SPI_tuptable);
 	return found;
+}
+
+bool
+sql_row(const char *query, ParamListInfo params, bool fresh, MemoryContext cxt, SqlRow *row)
+{
+	return first_row(SPI_OK_SELECT, query, params, fresh, cxt, row);
+}
+
+bool
+sql_returning(int expected, const char *query, ParamListInfo params, MemoryContext cxt, SqlRow *row)
+{
+	return first_row(expected, query, params, true, cxt, row);
 }
 
 Datum

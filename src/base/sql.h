@@ -58,6 +58,9 @@ typedef struct SqlRow
 
 extern bool sql_row(const char *query, ParamListInfo params, bool fresh, MemoryContext cxt, SqlRow *row);
 
+/* The same of a statement that changes rows and returns them. */
+extern bool sql_returning(int expected, const char *query, ParamListInfo params, MemoryContext cxt, SqlRow *row);
+
 /* Columns of such a row by name, copied into CurrentMemoryContext. */
 extern Datum sql_column(const SqlRow *row, const char *name, bool *isnull);
 extern char *sql_column_text(const SqlRow *row, const char *name);	/* or NULL */

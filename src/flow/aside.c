@@ -42,18 +42,34 @@ key_select(const Target *target)
 	return target->nkeys > 0 ? buf.data : NULL;
 }
 
-/* CASE WHEN s.c1 IS NULL THEN 'a' WHEN ... END: the key's column that is NULL */
+/*
+ * CASE WHEN s.c1 IS NULL THEN 'a' ... WHEN s.mark IS NULL THEN 'seq' END: the
+ * column whose NULL is to blame; or what to say of it.
+ */
 static char *
-null_column(const Target *target)
+null_column(const Source *source, bool message)
 {
+	const Target *target = source->target;
 	StringInfoData buf;
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, "CASE");
 	for (int i = 0; i < target->nkeys; i++)
-		appendStringInfo(&buf, " WHEN s.c%d IS NULL THEN %s", target->keys[i].column + 1,
-						 quote_literal_cstr(target->columns[target->keys[i].column].name));
-	appendStringInfoString(&buf, " END");
+	{
+		const char *name = target->columns[target->keys[i].column].name;
+
+		if (message)
+			name = psprintf("null value in key column %s", quote_identifier(name));
+		if (!target->keys[i].nulls_equal)
+			appendStringInfo(&buf, " WHEN s.c%d IS NULL THEN %s", target->keys[i].column + 1,
+							 quote_literal_cstr(name));
+	}
+	if (source->mark >= 0)
+		appendStringInfo(&buf, " WHEN s.mark IS NULL THEN %s",
+						 quote_literal_cstr(!message ? source->cursor_name :
+											psprintf("null value in cursor column %s",
+													 quote_identifier(source->cursor_name))));
+	appendStringInfoString(&buf, " END::pg_catalog.text");
 	return buf.data;
 }
 
@@ -88,14 +104,13 @@ append_rejects(const Target *target, TupleDesc desc, Tuplestorestate *rows, int6
 }
 
 void
-idem_set_aside(const Target *target, TupleDesc desc, const StagedUnit *staged, Tuplestorestate *rejects)
+idem_set_aside(const Source *source, TupleDesc desc, const StagedUnit *staged, Tuplestorestate *rejects)
 {
-	char	   *column = null_column(target);
+	const Target *target = source->target;
 
 	append_rejects(target, desc, staged->outside_rows, staged->outside, "II005",
 				   "'row is outside the scope of the run'::pg_catalog.text",
 				   "NULL::pg_catalog.text", rejects);
 	append_rejects(target, desc, staged->null_key_rows, staged->null_keys, "23502",
-				   psprintf("pg_catalog.format('null value in key column %%I', %s)", column),
-				   psprintf("%s::pg_catalog.text", column), rejects);
+				   null_column(source, true), null_column(source, false), rejects);
 }

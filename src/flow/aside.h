@@ -15,7 +15,7 @@
  * rejects (ledger/reject.h), as jsonb with key and reason.  Runs as the
  * import's owner, since a type of the user's may have a cast to json.
  */
-extern void idem_set_aside(const Target *target, TupleDesc desc, const StagedUnit *staged,
+extern void idem_set_aside(const Source *source, TupleDesc desc, const StagedUnit *staged,
 						   Tuplestorestate *rejects);
 
 #endif							/* IDEM_ASIDE_H */

@@ -42,7 +42,7 @@ static double
 expected_source_rows(const Source *source, const Unit *unit)
 {
 	return sql_expected_rows(idem_source_query(source, NULL, source->by_unit ? NULL : source->within),
-							 idem_unit_params(source->target->scope, unit));
+							 idem_source_params(source, unit));
 }
 
 /* SELECT FROM target t WHERE <scope> */
@@ -135,8 +135,8 @@ compare_buckets(Source *source, const Definition *def, Unit *unit, bool has_rece
 	if (!has_receipt)
 		read_source(source, def, unit, bits, comparison);
 
-	/* rows outside of the unit have no bucket */
-	if (comparison->read.rows > comparison->source->rows)
+	/* rows outside of the unit have no bucket, and those without a cursor are no rows to keep */
+	if (comparison->read.rows > comparison->source->rows || source->mark >= 0)
 		return;
 	comparison->differing = idem_digest_compare(comparison->source, comparison->target, &ndiffering, &nfilled);
 	comparison->share = (double) ndiffering / Max(nfilled, 1);

@@ -18,6 +18,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "flow/declare.h"
+#include "flow/increment.h"
 #include "flow/pin.h"
 #include "flow/source.h"
 #include "lib/stringinfo.h"
@@ -58,6 +59,25 @@ require_consistent(const Definition *def)
 			   "It deletes a unit's rows and inserts them anew, which is mode \"overwrite\".");
 	if (def->method == METHOD_REPLACE && def->delete_flag != NULL)
 		refuse("method \"replace\" does not go with delete_flag", NULL);
+
+	if (def->track == TRACK_CURSOR && def->cursor_column == NULL)
+		refuse("track \"cursor\" needs a cursor_column", NULL);
+	if (def->track == TRACK_SNAPSHOT && def->cursor_column != NULL)
+		refuse("cursor_column does not go with track \"snapshot\"", NULL);
+	if (def->overlap != NULL && def->track != TRACK_CURSOR)
+		refuse("overlap needs a cursor_column", NULL);
+	if (def->track != TRACK_NONE && def->mode == MODE_OVERWRITE)
+		refuse(psprintf("track \"%s\" does not go with mode \"overwrite\"", idem_track_name(def->track)),
+			   "What a run has not read it would remove. Narrow the units with slice instead.");
+	if (def->track != TRACK_NONE && def->delete_missing)
+		refuse(psprintf("track \"%s\" does not go with delete_missing", idem_track_name(def->track)),
+			   "What a run has not read it would remove. Use a delete_flag instead.");
+	if (def->batch_size != NO_LIMIT && def->mode == MODE_OVERWRITE)
+		refuse("batch_size does not go with mode \"overwrite\"",
+			   "A unit is overwritten as a whole. Narrow the units with slice instead.");
+	if (def->batch_size != NO_LIMIT && def->delete_missing)
+		refuse("batch_size does not go with delete_missing",
+			   "What is missing from a unit shows once all of it has been read.");
 
 	if (def->mode == MODE_OVERWRITE && def->version_column != NULL)
 		refuse("version_column does not go with mode \"overwrite\"",
@@ -189,7 +209,7 @@ require_privileges(const Definition *def, const Target *target, const Source *so
 {
 	char	   *columns = idem_target_columns(target, "");
 	char	   *overriding = target->overriding ? " OVERRIDING SYSTEM VALUE" : "";
-	ParamListInfo params = idem_unit_params(target->scope, NULL);
+	ParamListInfo params = idem_source_params(source, NULL);
 	StringInfoData set;
 
 	initStringInfo(&set);
@@ -245,10 +265,17 @@ idem_declare(Definition *def, bool resolve_anew)
 				 errmsg("column \"%s\" of argument \"%s\" does not exist in the source",
 						def->delete_flag, "delete_flag")));
 
+	if (def->cursor_column != NULL && !list_member(def->source_columns, makeString(def->cursor_column)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of argument \"%s\" does not exist in the source",
+						def->cursor_column, "cursor_column")));
+
 	target = idem_target_open(def, AccessShareLock);
 	if (def->method == METHOD_REPLACE && target->nkeys > 0 && def->scope != NIL && !target->scope_in_key)
 		refuse("method \"replace\" needs the scope columns in the key", "Otherwise a row may come from another unit; method \"diff\" moves it.");
 	source = idem_source_open(def, target, InvalidOid);
+	idem_increment_require(def, source);
 	require_privileges(def, target, source);
 	if (def->mode == MODE_OVERWRITE)
 		idem_target_require_deterministic(target);

@@ -162,7 +162,7 @@ Digest *
 idem_digest_source(const Source *source, const Unit *unit, bool ignore_outside, int bits)
 {
 	const Target *target = source->target;
-	ParamListInfo params = idem_unit_params(target->scope, unit);
+	ParamListInfo params = idem_source_params(source, unit);
 	MemoryContext cxt = CurrentMemoryContext;
 	StringInfoData names;
 	Digest	   *digest = NULL;

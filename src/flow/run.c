@@ -29,11 +29,14 @@
  */
 #include "postgres.h"
 
+#include <float.h>
+
 #include "access/xact.h"
 #include "flow/diff.h"
 #include "flow/engine.h"
 #include "flow/pin.h"
 #include "flow/run_unit.h"
+#include "flow/steps.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
@@ -48,7 +51,7 @@ run_context(void *arg)
 {
 	Run		   *run = arg;
 
-	errcontext("import \"%s\", unit \"%s\", batch 1", run->def->name, run->record->unit);
+	errcontext("import \"%s\", unit \"%s\", batch " INT64_FORMAT, run->def->name, run->record->unit, run->batch);
 }
 
 /*
@@ -102,6 +105,9 @@ begin_stage(Run *run, List *units, Comparison *comparison)
 	Stage	   *stage = idem_stage_begin(run->source, run->def, units, comparison->differing);
 	bool		same;
 
+	if (run->request->strays)
+		idem_stage_only_outside(stage);
+
 	if (comparison->differing == NULL)
 		return stage;
 	same = idem_stage_differing_sum(stage) == idem_digest_sum_set(comparison->source, comparison->differing);
@@ -119,6 +125,7 @@ read_source(Run *run, List *units)
 {
 	bool		current = true;
 	Unit	   *only = list_length(units) == 1 ? linitial(units) : NULL;
+	bool		partial = idem_run_is_partial(run);
 	Receipt		receipt;
 	Comparison	comparison = {0};
 	Stage	   *stage;
@@ -128,6 +135,11 @@ read_source(Run *run, List *units)
 	{
 		idem_run_begin_unit(run, only, only->name);
 		idem_ledger_receipt(run->def->name, only->name, true, &receipt);
+	}
+	if (partial)
+		comparison.few = DBL_MAX;
+	else if (only != NULL)
+	{
 		idem_compare(run->source, run->def, only, &receipt, run->request->force, &comparison);
 		if (skip_compared(run, only, &receipt, &comparison) ||
 			idem_run_swap(run, only, &receipt, &comparison))
@@ -163,6 +175,8 @@ read_source(Run *run, List *units)
 					add_spared(&staged, &comparison);
 					idem_run_apply_unit(run, stage, &staged, &receipt, &comparison);
 				}
+				else if (partial)
+					idem_run_apply_unit(run, stage, &staged, &receipt, &comparison);
 				else if (!idem_run_skip_unit(run, staged.unit, &receipt, &staged.read, NULL))
 					idem_run_apply_unit(run, stage, &staged, &receipt, NULL);
 				MemoryContextSwitchTo(oldcxt);
@@ -180,6 +194,26 @@ read_source(Run *run, List *units)
 	return current;
 }
 
+/* Of an import that is tracked, all that the call does not choose itself is read from the checkpoint on. */
+static bool
+is_tracked(const Run *run)
+{
+	return run->def->track != TRACK_NONE && run->request->scope == NULL && !OidIsValid(run->request->source);
+}
+
+/* What is read of the source, under the active snapshot. */
+static void
+begin_increment(Run *run, List *units)
+{
+	const RunRequest *request = run->request;
+	Unit	   *only = list_length(units) == 1 ? linitial(units) : NULL;
+
+	run->increment = idem_increment_begin(run->def, run->source, only, request->paging,
+										  is_tracked(run) && !request->strays, request->force);
+	if (request->strays)
+		idem_steps_bind_strays(run->source, units);
+}
+
 static void
 run_units(Run *run, List *units)
 {
@@ -194,6 +228,7 @@ run_units(Run *run, List *units)
 
 		CHECK_FOR_INTERRUPTS();
 		PushActiveSnapshot(snapshot);
+		begin_increment(run, units);
 		complete = read_source(run, units);
 		run->reread = !complete;
 		PopActiveSnapshot();
@@ -210,7 +245,7 @@ settle_call(Run *run, const char *label)
 {
 	if (!list_member(run->done, makeString(pstrdup(label))))
 		idem_ledger_clear(run->def->name, label);
-	if (run->target->scope->ncolumns > 0 && run->request->scope == NULL &&
+	if (run->target->scope->ncolumns > 0 && run->request->scope == NULL && !idem_run_is_partial(run) &&
 		!list_member(run->done, makeString(pstrdup(IDEM_WHOLE_TABLE))))
 	{
 		tuplestore_clear(run->trace->rejects);
@@ -277,6 +312,8 @@ open_target(Run *run)
 	units = parse_scope(run);
 	idem_target_release(run->target, AccessShareLock);
 	lock_units(run, units);
+	if (is_tracked(run))
+		idem_lock_checkpoint(run->def->name);
 	run->target = idem_target_open(run->def, lockmode);
 }
 
@@ -318,7 +355,12 @@ run_import(Run *run)
 	run_units(run, units);
 
 	if (!request->plan)
+	{
+		if (run->trace->results != NIL)
+			idem_increment_applied(run->def, run->increment, request->paging,
+								   ((RunRecord *) llast(run->trace->results))->run_id);
 		settle_call(run, label);
+	}
 	idem_target_close(run->target);
 }
 
@@ -340,6 +382,9 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	run.cxt = run_cxt;
 	run.record = trace->current;
 	run.who = GetUserId();
+	run.batch = request->paging != NULL ? request->paging->number : 1;
+	if (request->alone)
+		run.def->out_of_scope = OUT_OF_SCOPE_IGNORE;
 	idem_run_begin_unit(&run, NULL, IDEM_WHOLE_TABLE);
 
 	callback.callback = run_context;
@@ -372,4 +417,23 @@ idem_run_unit_name(const Definition *def, char *text)
 	idem_target_close(target);
 	idem_unpin(&pin);
 	return list_length(units) == 1 ? ((Unit *) linitial(units))->name : text;
+}
+
+void
+idem_run_rewind(const char *import, const char *checkpoint)
+{
+	Definition *def;
+	Target	   *target;
+	Pin			pin;
+
+	(void) idem_definition_get(import);
+	idem_lock_import(import, RowExclusiveLock);
+	def = idem_definition_get(import);
+	idem_lock_checkpoint(import);
+
+	idem_pin(def, &pin);
+	target = idem_target_open(def, AccessShareLock);
+	idem_increment_rewind(def, idem_source_open(def, target, InvalidOid), checkpoint);
+	idem_target_close(target);
+	idem_unpin(&pin);
 }

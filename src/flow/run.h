@@ -8,7 +8,7 @@
 #ifndef IDEM_RUN_H
 #define IDEM_RUN_H
 
-#include "ledger/definition.h"
+#include "flow/increment.h"
 #include "ledger/history.h"
 #include "nodes/pg_list.h"
 #include "utils/tuplestore.h"
@@ -20,6 +20,10 @@ typedef struct RunRequest
 	bool		force;			/* do not believe receipts */
 	bool		plan;			/* only count */
 	Oid			source;			/* read this relation instead, or InvalidOid */
+	/* of a call that commits each of its steps: */
+	bool		alone;			/* rows of other units are other steps' affair */
+	bool		strays;			/* only rows that belong to none of the units */
+	Paging	   *paging;			/* the next page of the source; NULL: all of it */
 } RunRequest;
 
 /*
@@ -47,5 +51,11 @@ extern void idem_run(const RunRequest *request, RunTrace *trace);
  * '*' and for what means several.
  */
 extern char *idem_run_unit_name(const Definition *def, char *text);
+
+/*
+ * Set an import's checkpoint back to an earlier one, as a result told it, or to
+ * the start (NULL).  See idem_increment_rewind for the errors.
+ */
+extern void idem_run_rewind(const char *import, const char *checkpoint);
 
 #endif							/* IDEM_RUN_H */

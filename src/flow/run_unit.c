@@ -65,6 +65,8 @@ finish_unit(Run *run, const Unit *unit)
 	RunRecord  *result;
 
 	record->elapsed = GetCurrentTimestamp() - record->started_at;
+	record->checkpoint = run->increment->tracked && run->increment->next.track != TRACK_NONE ?
+		pstrdup(run->increment->next.text) : NULL;
 	if (!run->request->plan)
 		idem_history_insert(record);
 	result = palloc(sizeof(RunRecord));
@@ -139,6 +141,7 @@ idem_run_set_aside(Run *run, Stage *stage, const StagedUnit *staged)
 	int64		limit = run->def->reject_limit;
 	int64		rejected = staged->null_keys + staged->outside;
 
+	memset(&run->record->tally, 0, sizeof(Tally));
 	run->record->tally.collapsed = staged->collapsed;
 	run->record->tally.rejected = rejected;
 	if (rejected == 0)
@@ -150,13 +153,19 @@ idem_run_set_aside(Run *run, Stage *stage, const StagedUnit *staged)
 			idem_run_note(run, psprintf("would stop with II004: " INT64_FORMAT " rejects", rejected));
 		return;
 	}
-	idem_set_aside(run->target, idem_stage_desc(stage), staged, run->trace->rejects);
+	idem_set_aside(run->source, idem_stage_desc(stage), staged, run->trace->rejects);
 	if (limit != NO_LIMIT && rejected > limit)
 		ereport(ERROR,
 				(errcode(ERRCODE_IDEM_TOO_MANY_REJECTS),
 				 errmsg("too many rejects: " INT64_FORMAT " of " INT64_FORMAT " rows", rejected, staged->read.rows),
 				 errdetail("The import allows " INT64_FORMAT ".", limit),
 				 errhint("Look at idem_import_reject, mend the source, or raise reject_limit.")));
+}
+
+bool
+idem_run_is_partial(const Run *run)
+{
+	return !run->increment->whole;
 }
 
 bool
@@ -219,7 +228,8 @@ conclude(Run *run, const Unit *unit)
 	record->status = tally->inserted + tally->updated + tally->deleted + tally->removed > 0 ?
 		"applied" : "skipped";
 	if (!run->request->plan)
-		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects, true);
+		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects,
+						 !idem_run_is_partial(run));
 	finish_unit(run, unit);
 }
 
@@ -244,7 +254,9 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 		idem_run_note(run, "rows that belong to no unit");
 	else
 		idem_run_write(run, stage, staged, receipt, comparison, &written);
-	if (comparison != NULL && staged->winners < comparison->few)
+	if (run->increment->note != NULL)
+		idem_run_note(run, run->increment->note);
+	if (comparison != NULL && staged->winners < comparison->few && !idem_run_is_partial(run))
 		idem_run_note(run, "few rows for a large target: it is not summed");
 	note_engine(run);
 	if (!run->request->plan && staged->unit != NULL)

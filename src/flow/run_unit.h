@@ -19,6 +19,8 @@ typedef struct Run
 	Definition *def;
 	Target	   *target;
 	Source	   *source;
+	Increment  *increment;		/* what is read of it; NULL before that is known */
+	int64		batch;			/* number of the batch at hand */
 	Oid			who;
 	MemoryContext cxt;			/* for as long as the run goes on */
 	List	   *done;			/* names of finished units, of String */
@@ -45,6 +47,12 @@ extern void idem_run_begin_unit(Run *run, const Unit *unit, const char *name);
 
 /* Say something in the result's note. */
 extern void idem_run_note(Run *run, const char *note);
+
+/*
+ * Does the run read only part of its source, so that nothing follows from
+ * what it does not see?
+ */
+extern bool idem_run_is_partial(const Run *run);
 
 /* Are the unit's rows deleted and inserted anew? */
 extern bool idem_run_replaces(const Run *run);

@@ -159,28 +159,29 @@ apply_again(Run *run, Stage *stage, const StagedUnit *staged, Tally *tally, Appl
 	idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, tally, applied);
 }
 
-/* Rows have keys: compare, and write only what differs. */
+/* Rows have keys: compare, and write only what differs; adds to the record's counts. */
 static void
 write_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt,
 		   const Comparison *comparison, Written *written)
 {
-	Tally		tally = run->record->tally;
-	Tally		planned = tally;
+	Tally		tally = {0};
+	Tally		planned = {0};
+	Tally		before = run->record->tally;
+	Tally		total = before;
 	Present		present = present_rows(run, stage, staged, comparison);
 	Diff	   *diff = judge(run, stage, staged, comparison);
 	Diff		judged = *diff;
 	Missing    *missing = NULL;
 	Applied		applied;
 
-	if (!run->would_swap)
-		idem_run_note(run, "rows have a key: only what differs is written");
 	if (idem_removes_missing(run->def))
 		missing = idem_missing_find(run->target, staged->unit, &present,
 									comparison != NULL && comparison->target != NULL ? comparison->target->rows : -1,
 									diff->now);
 	count_diff(&planned, diff, staged, missing != NULL ? missing->missing : 0);
+	idem_tally_add(&total, &planned);
 	if (missing != NULL)
-		idem_run_guard_removal(run, receipt, missing->total, missing->missing, &planned);
+		idem_run_guard_removal(run, receipt, missing->total, missing->missing, &total);
 
 	if (run->request->plan)
 	{
@@ -196,16 +197,69 @@ write_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 		if (tally.removed + tally.deleted > 0 && idem_relation_delete_cascades(run->target->rel))
 			apply_again(run, stage, staged, &tally, &applied);
 		if (missing != NULL)
-			idem_run_guard_removal(run, receipt, missing->total, tally.removed, &planned);
+			idem_run_guard_removal(run, receipt, missing->total, tally.removed, &total);
 		note_swallowed(run, applied.swallowed);
 		sum_up(run, comparison, &judged, missing, &applied, &tally, written);
 	}
 	tally.unchanged = staged->spared + staged->winners -
 		tally.inserted - tally.updated - tally.deleted - tally.stale;
-	run->record->tally = tally;
+	run->record->tally = before;
+	idem_tally_add(&run->record->tally, &tally);
 	if (missing != NULL)
 		idem_missing_free(missing);
 	free_present(&present, staged);
+}
+
+/* The next rows of a batch; false if there are none. */
+static bool
+next_batch(const StagedUnit *staged, StagedUnit *batch, int64 size, TupleTableSlot *slot)
+{
+	memset(batch, 0, sizeof(StagedUnit));
+	batch->unit = staged->unit;
+	batch->nulls_in_key = staged->nulls_in_key;
+	batch->rows = tuplestore_begin_heap(true, false, work_mem);
+	while (batch->winners < size && tuplestore_gettupleslot(staged->rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		tuplestore_puttupleslot(batch->rows, slot);
+		batch->winners++;
+	}
+	if (batch->winners == 0)
+		tuplestore_end(batch->rows);
+	return batch->winners > 0;
+}
+
+/* The same batch by batch, so that no more rows are compared and written at once. */
+static void
+write_batches(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(idem_stage_desc(stage), &TTSOpsMinimalTuple);
+	StagedUnit	batch;
+	Written		written;
+
+	tuplestore_rescan(staged->rows);
+	for (run->batch = 1; next_batch(staged, &batch, run->def->batch_size, slot); run->batch++)
+	{
+		write_diff(run, stage, &batch, receipt, NULL, &written);
+		tuplestore_end(batch.rows);
+	}
+	run->batch = 1;
+	run->record->tally.unchanged += staged->spared;
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+static void
+write_difference(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt,
+				 const Comparison *comparison, Written *written)
+{
+	int64		size = run->request->paging != NULL ? NO_LIMIT : run->def->batch_size;
+
+	if (!run->would_swap)
+		idem_run_note(run, "rows have a key: only what differs is written");
+	if (size != NO_LIMIT && staged->winners > size)
+		write_batches(run, stage, staged, receipt);
+	else
+		write_diff(run, stage, staged, receipt, comparison, written);
 }
 
 /*
@@ -286,7 +340,7 @@ idem_run_write(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *
 			   const Comparison *comparison, Written *written)
 {
 	if (!idem_run_replaces(run))
-		write_diff(run, stage, staged, receipt, comparison, written);
+		write_difference(run, stage, staged, receipt, comparison, written);
 	else if (!same_rows(run, staged))
 		write_anew(run, stage, staged, receipt);
 }

@@ -16,22 +16,17 @@
 #include "base/relation.h"
 #include "base/sql.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "flow/determinism.h"
 #include "flow/order.h"
 #include "flow/source.h"
-#include "lib/stringinfo.h"
-#include "nodes/makefuncs.h"
+#include "flow/source_cast.h"
 #include "nodes/nodeFuncs.h"
-#include "optimizer/optimizer.h"
 #include "parser/parse_coerce.h"
-#include "parser/parse_type.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/plancache.h"
 #include "utils/typcache.h"
 
 /* Tables of any kind and views hold rows; the rest does not. */
@@ -189,15 +184,15 @@ column_names(TupleDesc desc)
 	return names;
 }
 
-/* The same for a FROM item, in the caller's memory; says whether it uses parameters. */
-static List *
+/* What rows of a FROM item are, in the caller's memory; says whether it uses parameters. */
+static TupleDesc
 describe(const char *from, Scope *scope, bool *by_unit)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	MemoryContext oldcxt;
 	SPIPlanPtr	plan;
 	CachedPlanSource *analyzed;
-	List	   *names;
+	TupleDesc	desc;
 
 	sql_begin();
 	analyzed = analyze(psprintf("SELECT * FROM %s", from), scope, "source", &plan);
@@ -209,11 +204,11 @@ describe(const char *from, Scope *scope, bool *by_unit)
 				 errhint("Leave out FOR UPDATE or FOR SHARE: a run reads under a snapshot.")));
 	*by_unit = uses_params_walker((Node *) analyzed->query_list, NULL);
 	oldcxt = MemoryContextSwitchTo(cxt);
-	names = column_names(analyzed->resultDesc);
+	desc = CreateTupleDescCopy(analyzed->resultDesc);
 	MemoryContextSwitchTo(oldcxt);
 	SPI_freeplan(plan);
 	sql_end();
-	return names;
+	return desc;
 }
 
 List *
@@ -221,7 +216,7 @@ idem_source_columns(const Definition *def, Oid instead, Scope *scope)
 {
 	bool		by_unit;
 
-	return describe(source_from(def, instead), scope, &by_unit);
+	return column_names(describe(source_from(def, instead), scope, &by_unit));
 }
 
 static List *
@@ -248,6 +243,8 @@ require_recorded_columns(const Definition *def, List *found)
 
 	if (def->delete_flag != NULL)
 		needed = lappend(list_copy(needed), makeString(def->delete_flag));
+	if (def->cursor_column != NULL)
+		needed = list_append_unique(list_copy(needed), makeString(def->cursor_column));
 	vanished = without(needed, found);
 	added = def->columns_auto ? without(found, def->source_columns) : NIL;
 
@@ -276,113 +273,20 @@ read_columns(const Definition *def, const Target *target, List *order)
 		appendStringInfo(&buf, ", s.%s", quote_identifier(def->delete_flag));
 	foreach(lc, order)
 		appendStringInfo(&buf, ", (\n%s\n)", ((OrderItem *) lfirst(lc))->expression);
+	if (def->cursor_column != NULL)
+		appendStringInfo(&buf, ", s.%s", quote_identifier(def->cursor_column));
 	return buf.data;
-}
-
-/* SELECT s."a", s."b", <extra> FROM (SELECT * FROM public.stage) AS s WHERE <where> */
-char *
-idem_source_query(const Source *source, const char *extra, const char *where)
-{
-	return psprintf("SELECT %s%s%s FROM %s%s%s", source->columns,
-					extra != NULL ? ", " : "", extra != NULL ? extra : "",
-					source->from,
-					where != NULL ? " WHERE " : "", where != NULL ? where : "");
-}
-
-char *
-idem_source_names(const Source *source)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (int i = 0; i < source->desc->natts; i++)
-		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", NameStr(TupleDescAttr(source->desc, i)->attname));
-	return buf.data;
-}
-
-/* A cast that only calls a varchar a text changes nothing. */
-bool
-idem_source_column_as_it_is(const Source *source, int column)
-{
-	const Node *coercion = source->coercions[column];
-
-	return coercion == NULL ||
-		(IsA(coercion, RelabelType) && IsA(((const RelabelType *) coercion)->arg, Var));
-}
-
-bool
-idem_source_as_it_is(const Source *source)
-{
-	for (int i = 0; i < source->desc->natts; i++)
-	{
-		if (!idem_source_column_as_it_is(source, i))
-			return false;
-	}
-	return true;
-}
-
-/*
- * The expression that makes a column as read what INSERT would store: an
- * assignment cast; from text also where only an explicit one exists, as COPY
- * reads text.
- */
-static Node *
-coercion(const char *name, Form_pg_attribute from, int place, Oid type, int32 typmod)
-{
-	Node	   *var = (Node *) makeVar(1, place + 1, from->atttypid, from->atttypmod, from->attcollation, 0);
-	Node	   *result;
-	Oid			basetype = getBaseType(type);
-
-	result = coerce_to_target_type(NULL, var, from->atttypid, type, typmod,
-								   COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
-	if (result == NULL && TypeCategory(getBaseType(from->atttypid)) == TYPCATEGORY_STRING)
-	{
-		result = coerce_to_target_type(NULL, var, from->atttypid, basetype, -1,
-									   COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
-		if (result != NULL)
-			result = coerce_to_target_type(NULL, result, basetype, type, typmod,
-										   COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
-	}
-	if (result == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" is of type %s but the source's is of type %s", name,
-						format_type_be(type), format_type_be(from->atttypid)),
-				 errhint("Cast it in the source.")));
-	if (contain_volatile_functions(result))
-		ereport(ERROR,
-				(errcode(ERRCODE_IDEM_NOT_DETERMINISTIC),
-				 errmsg("source is not deterministic: the cast of column \"%s\" from %s to %s is volatile",
-						name, format_type_be(from->atttypid), format_type_be(type))));
-	return IsA(result, Var) ? NULL : (Node *) expression_planner((Expr *) result);
-}
-
-static bool
-is_parallel_unsafe(Oid function, void *context)
-{
-	return func_parallel(function) != PROPARALLEL_SAFE;
-}
-
-/* The planner, who may choose a parallel plan, does not know of our casts. */
-static bool
-parallel_unsafe_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, CoerceToDomain) || check_functions_in_node(node, is_parallel_unsafe, context))
-		return true;
-	return expression_tree_walker(node, parallel_unsafe_walker, context);
 }
 
 static void
 bind_staged_column(Source *source, int place, const char *staged, const char *name, Oid type, int32 typmod)
 {
 	TupleDescInitEntry(source->desc, place + 1, staged, type, typmod, 0);
-	source->coercions[place] = coercion(name, TupleDescAttr(source->raw, place), place, type, typmod);
+	source->coercions[place] = idem_source_cast(name, TupleDescAttr(source->raw, place), place, type, typmod);
 	source->dates[place] = TypeCategory(getBaseType(type)) == TYPCATEGORY_DATETIME &&
 		TypeCategory(getBaseType(TupleDescAttr(source->raw, place)->atttypid)) == TYPCATEGORY_STRING &&
 		TupleDescAttr(source->raw, place)->attlen == -1;
-	source->serial |= parallel_unsafe_walker(source->coercions[place], NULL);
+	source->serial |= idem_source_cast_is_serial(source->coercions[place]);
 }
 
 /* Each order column sorts by its type's own order. */
@@ -416,21 +320,66 @@ bind_order(Source *source, List *order)
 	}
 }
 
+/*
+ * The cursor column, as what it is compared.  Dates and numbers that are
+ * staged as text and imported as what they are have their own order, not that
+ * of the text.
+ */
+static void
+find_cursor(const Definition *def, Source *source, TupleDesc found)
+{
+	Form_pg_attribute att = TupleDescAttr(found, idem_relation_column(found, def->cursor_column) - 1);
+	int			column = idem_target_column(source->target, def->cursor_column);
+	Oid			type = att->atttypid;
+
+	source->cursor_name = def->cursor_column;
+	source->cursor = psprintf("s.%s", quote_identifier(def->cursor_column));
+	if (column >= 0 && TypeCategory(getBaseType(type)) == TYPCATEGORY_STRING &&
+		TypeCategory(getBaseType(source->target->columns[column].type)) != TYPCATEGORY_STRING)
+	{
+		type = source->target->columns[column].type;
+		source->cursor = psprintf("CAST(%s AS %s)", source->cursor, format_type_be_qualified(type));
+	}
+	source->cursor_type = type;
+}
+
+/* Rows of a source that is read by its cursor count in that order: of one key the last wins. */
+static OrderItem *
+latest_first(const Source *source)
+{
+	OrderItem  *item = palloc0(sizeof(OrderItem));
+
+	item->expression = source->cursor;
+	item->descending = true;
+	return item;
+}
+
 Source *
 idem_source_open(const Definition *def, Target *target, Oid instead)
 {
 	Source	   *source = palloc0(sizeof(Source));
 	char	   *from = source_from(def, instead);
-	List	   *order = def->order_by != NULL ? idem_order_parse(def->order_by) : NIL;
+	List	   *order = NIL;
+	TupleDesc	found;
 	MemoryContext cxt = CurrentMemoryContext;
 	MemoryContext oldcxt;
 	SPIPlanPtr	plan;
 	CachedPlanSource *analyzed;
 
-	require_recorded_columns(def, describe(from, target->scope, &source->by_unit));
+	found = describe(from, target->scope, &source->by_unit);
+	require_recorded_columns(def, column_names(found));
 
 	source->target = target;
-	source->from = from;
+	source->whole = from;
+	if (OidIsValid(OidIsValid(instead) ? instead : def->source_table))
+		source->relation = idem_relation_name(OidIsValid(instead) ? instead : def->source_table);
+	idem_source_unbind(source);
+	if (def->cursor_column != NULL)
+		find_cursor(def, source, found);
+	if (def->order_by != NULL)
+		order = idem_order_parse(def->order_by);
+	else if (def->cursor_column != NULL && target->nkeys > 0)
+		order = list_make1(latest_first(source));
 	source->columns = read_columns(def, target, order);
 	source->gone = def->delete_flag != NULL ? target->ncolumns : -1;
 	source->first_order = target->ncolumns + (def->delete_flag != NULL);
@@ -456,6 +405,14 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 	for (int i = 0; i < target->ncolumns; i++)
 		TupleDescInitEntryCollation(source->desc, i + 1, target->columns[i].collation);
 	bind_order(source, order);
+	source->mark = def->cursor_column != NULL ? source->raw->natts - 1 : -1;
+	if (source->mark >= 0)
+	{
+		Form_pg_attribute att = TupleDescAttr(source->raw, source->mark);
+
+		TupleDescInitEntry(source->desc, source->mark + 1, "mark", att->atttypid, att->atttypmod, 0);
+		TupleDescInitEntryCollation(source->desc, source->mark + 1, att->attcollation);
+	}
 
 	/* where every scope column is read as it is, the source can be asked for the unit alone */
 	source->within = idem_scope_predicate(target->scope, "s");

@@ -10,6 +10,7 @@
 #define IDEM_SOURCE_H
 
 #include "base/hash.h"
+#include "base/sql.h"
 #include "flow/target.h"
 #include "ledger/ledger.h"
 
@@ -23,13 +24,18 @@ typedef struct OrderColumn
 
 /*
  * A staged row has the imported columns (c1 ...), then the delete flag
- * ("gone"), then the values that order rows of one key (o1 ...).
+ * ("gone"), then the values that order rows of one key (o1 ...), then the
+ * cursor column ("mark").
  */
 typedef struct Source
 {
 	Target	   *target;
 	char	   *columns;		/* of a row as read, as SQL, */
-	char	   *from;			/* and where from */
+	char	   *from;			/* and where from, within bounds */
+	char	   *whole;			/* the same without */
+	char	   *relation;		/* if it is a table: as SQL */
+	char	   *bounds;			/* true for the rows that this run reads; NULL: all */
+	ParamListInfo params;		/* of those bounds, after the unit's */
 	char	   *within;			/* true for rows inside a unit; NULL: only a cast row can tell */
 	bool		by_unit;		/* it uses the parameters: each unit is read on its own */
 	TupleDesc	desc;			/* of a staged row */
@@ -37,6 +43,10 @@ typedef struct Source
 	int			norder;
 	int			first_order;	/* place of the first order column */
 	OrderColumn *order;
+	int			mark;			/* place of the cursor column, or -1 */
+	const char *cursor_name;
+	char	   *cursor;			/* as what it is compared, over s */
+	Oid			cursor_type;
 	TupleDesc	raw;			/* of a row as read */
 	Node	  **coercions;		/* from raw to staged; NULL: taken as it is */
 	bool	   *dates;			/* text that is read as a date or time */
@@ -59,11 +69,20 @@ extern List *idem_source_columns(const Definition *def, Oid instead, Scope *scop
  */
 extern Source *idem_source_open(const Definition *def, Target *target, Oid instead);
 
+/* in source_query.c */
+
 /*
- * The source as SQL, with the unit's parameters: SELECT <columns>, <extra>
- * FROM ... WHERE <where>; the last two may be NULL.
+ * The source within its bounds as SQL: SELECT <columns>, <extra> FROM ...
+ * WHERE <where>; the last two may be NULL.  Its parameters are those of
+ * idem_source_params.
  */
 extern char *idem_source_query(const Source *source, const char *extra, const char *where);
+
+/* The same with columns of one's own: SELECT <columns> FROM ... WHERE <where>. */
+extern char *idem_source_select(const Source *source, const char *columns, const char *where);
+
+/* The unit's parameters (NULL: none), then those of the bounds. */
+extern ParamListInfo idem_source_params(const Source *source, const Unit *unit);
 
 /* "c1, c2, gone, o1": the columns of a staged row. */
 extern char *idem_source_names(const Source *source);
@@ -71,6 +90,17 @@ extern char *idem_source_names(const Source *source);
 /* Are rows as read, or one of their columns, staged ones already, without a cast? */
 extern bool idem_source_as_it_is(const Source *source);
 extern bool idem_source_column_as_it_is(const Source *source, int column);
+
+/*
+ * Read only part of the source from now on: rows for which all these
+ * conditions over s hold; a parameter of a condition, by its number; rows that
+ * a snapshot (as idem_snapshot_text gives it) may not have seen.  Or all of it
+ * again.
+ */
+extern void idem_source_bind(Source *source, const char *condition);
+extern int	idem_source_param(Source *source, SqlParam param);
+extern void idem_source_bind_unseen(Source *source, const char *snapshot);
+extern void idem_source_unbind(Source *source);
 
 /* in source_read.c */
 

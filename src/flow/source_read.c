@@ -157,7 +157,7 @@ idem_source_read(Source *source, const Unit *unit, bool within, const bytea *dif
 {
 	int			natts = source->desc->natts;
 	StagingReceiver receiver = {{0}};
-	ParamListInfo params = idem_unit_params(source->target->scope, unit);
+	ParamListInfo params = idem_source_params(source, unit);
 	bool		filtered = differing != NULL && keys_as_they_are(source);
 	char	   *query = idem_source_query(source, NULL,
 										  where_clause(source, within && unit != NULL, filtered,

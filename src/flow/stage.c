@@ -110,7 +110,7 @@ mark_losers(Stage *stage)
 	{
 		int			natts = stage->desc->natts;
 		MemoryContext oldcxt = MemoryContextSwitchTo(stage->row_cxt);
-		bool		null_key = idem_staged_null_key(stage->source->target, stage->head->tts_isnull);
+		bool		null_key = idem_staged_null_key(stage->source, stage->head->tts_isnull);
 		bool		lost = !null_key && have_winner && head_lost(stage);
 
 		CHECK_FOR_INTERRUPTS();
@@ -235,6 +235,13 @@ idem_stage_begin(Source *source, const Definition *def, List *units, const bytea
 	return stage;
 }
 
+void
+idem_stage_only_outside(Stage *stage)
+{
+	stage->units = NIL;
+	stage->has_head = false;
+}
+
 /* Judge the head of the sort, which belongs to the unit, and leave it behind. */
 static void
 judge_head(Stage *stage, StagedUnit *staged)
@@ -251,7 +258,7 @@ judge_head(Stage *stage, StagedUnit *staged)
 	if (lost)
 		idem_hash_add(&staged->read.checksum, hash);
 
-	if (idem_staged_null_key(target, head->tts_isnull))
+	if (idem_staged_null_key(stage->source, head->tts_isnull))
 	{
 		MemoryContextSwitchTo(oldcxt);
 		if (staged->null_key_rows == NULL)

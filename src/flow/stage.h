@@ -45,6 +45,9 @@ extern Digest *idem_stage_digest(Source *source, const Definition *def, Unit *un
  */
 extern Stage *idem_stage_begin(Source *source, const Definition *def, List *units, const bytea *differing);
 
+/* Hand out no unit, only what belongs to none of them. */
+extern void idem_stage_only_outside(Stage *stage);
+
 /* The sum of the images (half hashes) that were read from those buckets. */
 extern uint64 idem_stage_differing_sum(Stage *stage);
 

@@ -243,7 +243,7 @@ idem_stage_pass_row(void *arg, Datum *values, bool *isnull)
 	Stage	   *stage = arg;
 	bool		inside = judge_scope(stage, values, isnull);
 
-	if (inside && !idem_staged_null_key(stage->source->target, isnull))
+	if (inside && !idem_staged_null_key(stage->source, isnull))
 	{
 		idem_digest_row(stage->digester, stage->digest, values, isnull);
 		stage->pass_taken = stage->pass(stage->pass_arg, values, isnull);

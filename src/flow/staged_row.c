@@ -42,8 +42,12 @@ idem_staged_describe(const Target *target, int n, const int *places, const Datum
 }
 
 bool
-idem_staged_null_key(const Target *target, const bool *isnull)
+idem_staged_null_key(const Source *source, const bool *isnull)
 {
+	const Target *target = source->target;
+
+	if (source->mark >= 0 && isnull[source->mark])
+		return true;
 	for (int i = 0; i < target->nkeys; i++)
 	{
 		if (isnull[target->keys[i].column] && !target->keys[i].nulls_equal)

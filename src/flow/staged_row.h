@@ -15,8 +15,8 @@
 extern char *idem_staged_describe(const Target *target, int n, const int *places,
 								  const Datum *values, const bool *isnull);
 
-/* The key has a NULL that equals nothing. */
-extern bool idem_staged_null_key(const Target *target, const bool *isnull);
+/* The key has a NULL that equals nothing, or the cursor column is NULL. */
+extern bool idem_staged_null_key(const Source *source, const bool *isnull);
 
 /* Have two rows, deformed, the same key? */
 extern bool idem_staged_same_key(const Target *target, const TupleTableSlot *a, const TupleTableSlot *b);

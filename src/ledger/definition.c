@@ -24,6 +24,7 @@
 
 static const char *const mode_words[] = {"merge", "insert_only", "overwrite", NULL};
 static const char *const out_of_scope_words[] = {"error", "reject", "ignore", NULL};
+static const char *const track_words[] = {"none", "cursor", "snapshot", NULL};
 static const char *const method_words[] = {"auto", "diff", "swap", "replace", NULL};
 
 static int
@@ -64,6 +65,18 @@ idem_out_of_scope_parse(const char *word)
 	return (OutOfScope) parse_word("out_of_scope", word, out_of_scope_words);
 }
 
+const char *
+idem_track_name(Track track)
+{
+	return track_words[track];
+}
+
+Track
+idem_track_parse(const char *word)
+{
+	return (Track) parse_word("track", word, track_words);
+}
+
 Method
 idem_method_parse(const char *word)
 {
@@ -101,6 +114,10 @@ definition_from_row(const SqlRow *row)
 	def->delete_limit = isnull ? NO_LIMIT :
 		DatumGetFloat8(DirectFunctionCall1(numeric_float8, value));
 	def->out_of_scope = idem_out_of_scope_parse(sql_column_text(row, "out_of_scope"));
+	def->track = idem_track_parse(sql_column_text(row, "track"));
+	def->cursor_column = sql_column_text(row, "cursor_column");
+	def->overlap = sql_column_text(row, "overlap");
+	def->batch_size = sql_column_int8(row, "batch_size", NO_LIMIT);
 	def->reject_limit = sql_column_int8(row, "reject_limit", NO_LIMIT);
 	def->method = idem_method_parse(sql_column_text(row, "method"));
 	def->settings = DatumGetJsonbPCopy(sql_column(row, "settings", &isnull));
@@ -155,11 +172,12 @@ idem_definition_get(const char *name)
 #define DEFINITION_COLUMNS \
 	"name, owner, source_table, source_query, target, mode, key, scope, slice, columns, " \
 	"columns_auto, source_columns, order_by, version_column, keep_columns, ignore_columns, " \
-	"null_key, delete_flag, delete_missing, delete_limit, out_of_scope, reject_limit, method, settings"
+	"null_key, delete_flag, delete_missing, delete_limit, out_of_scope, " \
+	"cursor_column, overlap, track, batch_size, reject_limit, method, settings"
 #define DEFINITION_VALUES \
 	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, " \
-	"$21, $22, $23, $24"
-#define DEFINITION_NCOLUMNS 24
+	"$21, $22, $23, $24, $25, $26, $27, $28"
+#define DEFINITION_NCOLUMNS 28
 
 static SqlParam
 list_param(List *strings)
@@ -197,6 +215,10 @@ definition_params(const Definition *def)
 						   no_guard ? (Datum) 0 : DirectFunctionCall1(float8_numeric, Float8GetDatum(def->delete_limit)),
 						   no_guard);
 	param[n++] = sql_text(out_of_scope_words[def->out_of_scope]);
+	param[n++] = sql_text(def->cursor_column);
+	param[n++] = sql_text(def->overlap);
+	param[n++] = sql_text(track_words[def->track]);
+	param[n++] = sql_datum(INT8OID, Int64GetDatum(def->batch_size), def->batch_size == NO_LIMIT);
 	param[n++] = sql_datum(INT8OID, Int64GetDatum(def->reject_limit), def->reject_limit == NO_LIMIT);
 	param[n++] = sql_text(method_words[def->method]);
 	param[n++] = sql_datum(JSONBOID, JsonbPGetDatum(def->settings), false);
@@ -231,31 +253,41 @@ idem_definition_insert(Definition *def)
 	sql_house_leave(&house);
 }
 
+/* What says how rows are written, and not which rows with what values. */
+#define HARMLESS_COLUMNS \
+	"'{version, created_at, altered_at, previous, delete_limit, overlap, batch_size, reject_limit, method}'::text[]"
+
 /*
  * UPDATE idem_import_definition AS d SET
  *    version = version + 1, altered_at = clock_timestamp(),
  *    previous = previous || (to_jsonb(d) - 'previous'),
  *    (name, ...) = ROW($1, ...)
  * WHERE name = $1 AND record_image_ne(ROW(name, ...), ROW($1, ...))
+ * RETURNING previous -> -1 - '{version, ...}' <> to_jsonb(d) - '{version, ...}'
  *
  * What changes nothing makes no version, and leaves the receipts valid.
  */
-void
+bool
 idem_definition_update(Definition *def)
 {
 	ParamListInfo params = definition_params(def);
 	House		house;
-	char	   *query;
+	SqlRow		row;
+	bool		anew;
 
 	sql_house_enter(&house);
-	query = psprintf("UPDATE %sidem_import_definition AS d SET "
-					 "version = version + 1, altered_at = clock_timestamp(), "
-					 "previous = previous || (to_jsonb(d) - 'previous'), "
-					 "(" DEFINITION_COLUMNS ") = ROW(" DEFINITION_VALUES ") "
-					 "WHERE name = $1 AND "
-					 "record_image_ne(ROW(" DEFINITION_COLUMNS "), ROW(" DEFINITION_VALUES "))", house.schema);
-	sql_execute(SPI_OK_UPDATE, query, params);
+	anew = sql_returning(SPI_OK_UPDATE_RETURNING,
+						 psprintf("UPDATE %sidem_import_definition AS d SET "
+								  "version = version + 1, altered_at = clock_timestamp(), "
+								  "previous = previous || (to_jsonb(d) - 'previous'), "
+								  "(" DEFINITION_COLUMNS ") = ROW(" DEFINITION_VALUES ") "
+								  "WHERE name = $1 AND "
+								  "record_image_ne(ROW(" DEFINITION_COLUMNS "), ROW(" DEFINITION_VALUES ")) "
+								  "RETURNING (previous -> -1) - " HARMLESS_COLUMNS " <> to_jsonb(d) - " HARMLESS_COLUMNS " AS anew",
+								  house.schema), params, CurrentMemoryContext, &row) &&
+		sql_column_bool(&row, "anew");
 	sql_house_leave(&house);
+	return anew;
 }
 
 void

@@ -33,6 +33,13 @@ typedef enum Method
 	METHOD_REPLACE
 } Method;
 
+typedef enum Track
+{
+	TRACK_NONE,
+	TRACK_CURSOR,				/* by a column that grows */
+	TRACK_SNAPSHOT				/* by the transactions that wrote the rows */
+} Track;
+
 #define NO_LIMIT	(-1)
 
 /* Lists are of String; an absent text is NULL, an absent list NIL. */
@@ -60,6 +67,10 @@ typedef struct Definition
 	bool		delete_missing;
 	double		delete_limit;	/* NO_LIMIT: no guard */
 	OutOfScope	out_of_scope;
+	Track		track;
+	char	   *cursor_column;	/* track cursor */
+	char	   *overlap;		/* how far below the mark it starts to read */
+	int64		batch_size;		/* NO_LIMIT: all at once */
 	int64		reject_limit;	/* NO_LIMIT: any number */
 	Method		method;
 	Jsonb	   *settings;		/* complete: what every run pins */
@@ -76,6 +87,8 @@ idem_removes_missing(const Definition *def)
 extern const char *idem_mode_name(ImportMode mode);
 extern ImportMode idem_mode_parse(const char *word);
 extern OutOfScope idem_out_of_scope_parse(const char *word);
+extern const char *idem_track_name(Track track);
+extern Track idem_track_parse(const char *word);
 extern Method idem_method_parse(const char *word);
 
 /* The import of that name, allocated in CurrentMemoryContext; NULL if there is none. */
@@ -87,9 +100,15 @@ extern Definition *idem_definition_load(const char *name);
  */
 extern Definition *idem_definition_get(const char *name);
 
-/* Store a new import, or a new version of an old one. */
+/* Store a new import. */
 extern void idem_definition_insert(Definition *def);
-extern void idem_definition_update(Definition *def);
+
+/*
+ * Store a new version of an old one, if anything has changed; says whether
+ * what has been imported must be read anew: where anything but limits,
+ * batches and methods has changed.
+ */
+extern bool idem_definition_update(Definition *def);
 
 /* Forget it; its ledger, history and rejects are kept. */
 extern void idem_definition_delete(const char *name);

@@ -22,6 +22,19 @@ idem_tally_attempted(const Tally *tally)
 		tally->collapsed + tally->rejected + tally->deleted;
 }
 
+void
+idem_tally_add(Tally *tally, const Tally *more)
+{
+	tally->inserted += more->inserted;
+	tally->updated += more->updated;
+	tally->unchanged += more->unchanged;
+	tally->stale += more->stale;
+	tally->collapsed += more->collapsed;
+	tally->rejected += more->rejected;
+	tally->deleted += more->deleted;
+	tally->removed += more->removed;
+}
+
 int64
 idem_history_next_run_id(void)
 {

@@ -51,6 +51,7 @@ typedef struct RunRecord
 } RunRecord;
 
 extern int64 idem_tally_attempted(const Tally *tally);
+extern void idem_tally_add(Tally *tally, const Tally *more);
 
 /* The next run's number.  Used up even if the run fails, so that each run has its own. */
 extern int64 idem_history_next_run_id(void);

@@ -26,7 +26,8 @@ typedef enum LockSpace
 {
 	LOCK_IMPORT = 0,
 	LOCK_UNIT = 1,
-	LOCK_ALL_UNITS = 2
+	LOCK_ALL_UNITS = 2,
+	LOCK_CHECKPOINT = 4
 } LockSpace;
 
 /*
@@ -73,6 +74,12 @@ idem_lock_unit(const char *import, const char *unit)
 	appendStringInfoString(&name, unit);
 	lock_name(name.data, name.len, LOCK_UNIT, ExclusiveLock);
 	pfree(name.data);
+}
+
+void
+idem_lock_checkpoint(const char *import)
+{
+	lock_name(import, strlen(import), LOCK_CHECKPOINT, ExclusiveLock);
 }
 
 static Hash128

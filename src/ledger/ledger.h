@@ -39,11 +39,13 @@ typedef struct Receipt
  *
  * A run shares its import's lock, and owns its unit's; declaring, altering
  * and dropping own the import's.  A run shares the lock of all units, too,
- * unless it has so many that it owns this one instead of each of theirs.
+ * unless it has so many that it owns this one instead of each of theirs.  Who
+ * moves a checkpoint owns that: he has to see where it is.
  */
 extern void idem_lock_import(const char *import, LOCKMODE mode);
 extern void idem_lock_all_units(const char *import, LOCKMODE mode);
 extern void idem_lock_unit(const char *import, const char *unit);
+extern void idem_lock_checkpoint(const char *import);
 
 /*
  * The unit's receipt; all zero if there is none.  With "fresh" as of now,

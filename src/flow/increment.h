@@ -1,0 +1,67 @@
+/*-------------------------------------------------------------------------
+ *
+ * increment.h
+ *	  The part of a source that a run reads, and the checkpoint after it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_INCREMENT_H
+#define IDEM_INCREMENT_H
+
+#include "flow/stretch.h"
+#include "ledger/checkpoint.h"
+
+/*
+ * Pages of a source: the batches of a call that commits each of them.  Lives
+ * in cxt, from transaction to transaction.
+ */
+typedef struct Paging
+{
+	MemoryContext cxt;
+	int64		size;			/* rows of a page, but for those of equal values */
+	int64		number;			/* of the page at hand, from 1 */
+	int			version;		/* of the definition */
+	bool		anew;			/* the first one was read from the start */
+	bool		more;			/* there are rows after it */
+	Datum	   *end;			/* the ordered columns of its last row; NULL: none so far */
+	char	   *snapshot;		/* that the first one was read under, as text */
+} Paging;
+
+typedef struct Increment
+{
+	bool		tracked;		/* the run starts at the checkpoint, and moves it */
+	bool		whole;			/* it reads all there is */
+	char	   *note;			/* where it starts, and why; or NULL */
+	Checkpoint	next;			/* where the checkpoint will be, once it has been applied */
+	bool		moves;			/* that is not where it is now */
+	/* for the page after it */
+	bool		anew;
+	bool		more;
+	Stretch    *stretch;
+	char	   *snapshot;
+} Increment;
+
+/*
+ * Bind the source to what the run is to read, under the active snapshot.
+ * tracked: from the checkpoint on, unless it can't be believed, or "anew".
+ * paging: no more than its next page; NULL: all at once.
+ */
+extern Increment *idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
+									   const Paging *paging, bool tracked, bool anew);
+
+/*
+ * It has been applied: move the checkpoint, in the same transaction, and turn
+ * the page.
+ */
+extern void idem_increment_applied(const Definition *def, Increment *increment, Paging *paging, int64 run_id);
+
+/* 22023, 42703, 0A000 if the import can't be tracked as it says. */
+extern void idem_increment_require(const Definition *def, Source *source);
+
+/*
+ * Set a checkpoint back to where it was once, as text, or to the start (NULL).
+ * 55000 if there is none, 22023 if it is not behind the present one.
+ */
+extern void idem_increment_rewind(const Definition *def, Source *source, const char *text);
+
+#endif							/* IDEM_INCREMENT_H */

@@ -135,8 +135,8 @@ compare_buckets(Source *source, const Definition *def, Unit *unit, bool has_rece
 	if (!has_receipt)
 		read_source(source, def, unit, bits, comparison);
 
-	/* rows outside of the unit have no bucket, and those without a cursor are no rows to keep */
-	if (comparison->read.rows > comparison->source->rows || source->mark >= 0)
+	/* rows outside of the unit have no bucket */
+	if (comparison->read.rows > comparison->source->rows)
 		return;
 	comparison->differing = idem_digest_compare(comparison->source, comparison->target, &ndiffering, &nfilled);
 	comparison->share = (double) ndiffering / Max(nfilled, 1);

@@ -131,7 +131,7 @@ keys_as_they_are(const Source *source)
 	return source->target->nkeys + 1 <= FUNC_MAX_ARGS;
 }
 
-/* <scope> AND idem_import_bucket_differs($3, s."k"); NULL: all rows are wanted */
+/* <scope> AND (idem_import_bucket_differs($3, s."k") OR s."seq" IS NULL); NULL: all rows are wanted */
 static char *
 where_clause(const Source *source, bool within, bool differing, int bitmap)
 {
@@ -147,8 +147,9 @@ where_clause(const Source *source, bool within, bool differing, int bitmap)
 	for (int i = 0; i < source->target->nkeys; i++)
 		appendStringInfo(&keys, ", s.%s",
 						 quote_identifier(source->target->columns[source->target->keys[i].column].name));
-	return psprintf("%s%s%sidem_import_bucket_differs($%d%s)", where != NULL ? where : "",
-					where != NULL ? " AND " : "", house.schema, bitmap, keys.data);
+	return psprintf("%s%s(%sidem_import_bucket_differs($%d%s)%s)", where != NULL ? where : "",
+					where != NULL ? " AND " : "", house.schema, bitmap, keys.data,
+					source->mark < 0 ? "" : psprintf(" OR s.%s IS NULL", quote_identifier(source->cursor_name)));
 }
 
 void

@@ -172,13 +172,13 @@ idem_stage_filter(Stage *stage, const bytea *differing)
 
 /*
  * The source may have left such rows out already, if it can tell.  A NULL in
- * the key may have to be rejected, whether or not the target has it too.
+ * key or cursor may have to be rejected, whether or not the target has it too.
  */
 static bool
 is_wanted(Stage *stage, const Datum *values, const bool *isnull)
 {
 	Target	   *target = stage->source->target;
-	bool		has_null = false;
+	bool		has_null = stage->source->mark >= 0 && isnull[stage->source->mark];
 
 	if (stage->differing == NULL)
 		return true;

@@ -350,7 +350,7 @@ COMMENT ON FUNCTION idem_import_key("any")
 	IS 'deterministic surrogate key of the values: the same on any server, whatever its settings';
 
 CREATE FUNCTION idem_import_hash(VARIADIC "any") RETURNS uuid
-LANGUAGE c IMMUTABLE PARALLEL SAFE
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 20
 AS 'MODULE_PATHNAME', 'idem_import_hash';
 
 COMMENT ON FUNCTION idem_import_hash("any")
@@ -359,7 +359,7 @@ COMMENT ON FUNCTION idem_import_hash("any")
 -- the same, but to the planner, which leaves it where the row is read instead
 -- of carrying all columns through a join
 CREATE FUNCTION idem_import_hash_here(VARIADIC "any") RETURNS uuid
-LANGUAGE c VOLATILE PARALLEL SAFE
+LANGUAGE c VOLATILE PARALLEL SAFE COST 20
 AS 'MODULE_PATHNAME', 'idem_import_hash';
 
 COMMENT ON FUNCTION idem_import_hash_here("any")

@@ -12,6 +12,7 @@
 #		full	0.1, 1 and 10 million rows, all widths, indexes and cases (many hours)
 #		growth	0.1, 1 and 10 million rows: seconds per million rows, and memory
 #		targets	the cases of report/limits.csv: 2 million rows, and 1000 into 10 million
+#		increments	1000 new rows in a source of 0.1, 1 and 10 million that has been read before
 #		readers	how long reads take while 2 million rows are overwritten
 #	BENCH_SIZES	rows; all of them with the first width and the first number of indexes
 #	BENCH_WIDTHS	bytes of data in a row; those after the first with the first size only
@@ -62,6 +63,8 @@ contenders() {
 		partition | partition_key)
 			echo idem_import_run_day delete_insert_day truncate_insert_day truncate_copy_day
 			;;
+		cursor) echo idem_import_run increment_on_conflict ;;
+		snapshot) echo idem_import_run scan_on_conflict ;;
 		readers) echo idem_import_run_reload delete_insert truncate_insert ;;
 		*) return 1 ;;
 	esac
@@ -99,6 +102,7 @@ choose_set() {
 		full) wish '100000 1000000 10000000' '40 1000' '1 4' "$every" "$every" 1 all ;;
 		growth) wish '100000 1000000 10000000' 128 1 'first same 1' 'first same 1' 0 merge ;;
 		targets) wish '2000000 10000000' 128 1 'first same 1 partition partition_key' 'small small_again' 0 limits ;;
+		increments) wish '100000 1000000 10000000' 128 1 'cursor snapshot' 'cursor snapshot' 0 all ;;
 		readers) wish 2000000 128 3 readers readers 0 all ;;
 		*) fail "no such set: $set_name" ;;
 	esac

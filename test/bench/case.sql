@@ -6,6 +6,7 @@ SET client_min_messages = warning;
 SELECT :'case' = 'first' AS is_first, :'case' = 'same' AS is_same, :'case' LIKE 'small%' AS is_small,
 	:'case' LIKE 'overwrite%' AS is_overwrite, :'case' LIKE 'partition%' AS is_partition,
 	:'case' = 'partition_key' AS has_key, :'case' = 'small_again' AS is_again,
+	:'case' IN ('cursor', 'snapshot') AS is_increment, :'case' = 'cursor' AS is_cursor,
 	-- percent; the cases that are named for it have it in their name
 	CASE WHEN :'case' ~ '^[0-9.]+$' THEN coalesce(round(100 / nullif(nullif(:'case', '')::numeric, 0)), 0)
 		WHEN :'case' = 'overwrite_1' THEN 100 WHEN :'case' IN ('overwrite_100', 'readers') THEN 1 END AS changed
@@ -28,6 +29,18 @@ SELECT :'case' = 'first' AS is_first, :'case' = 'same' AS is_same, :'case' LIKE 
 		SELECT m.id + (n > 500)::int, m.customer, m.product, m.at, m.amount, m.note
 		FROM picked, LATERAL made(k, k, :width, 1) AS m;
 	DROP TABLE picked;
+\elif :is_increment
+	-- 1000 rows at the end of a source that has been read before
+	CREATE INDEX ON stage (id);
+	VACUUM (FREEZE, ANALYZE) stage;
+	SELECT idem_import_drop('load', purge => true);
+	\if :is_cursor
+		SELECT idem_import_create('load', source => 'stage', target => 'target', key => ARRAY['id'], cursor_column => 'id');
+	\else
+		SELECT idem_import_create('load', source => 'stage', target => 'target', key => ARRAY['id'], track => 'snapshot');
+	\endif
+	SELECT status FROM idem_import_run('load');
+	INSERT INTO stage SELECT * FROM made(:rows + 1, :rows + 1000, :width, 0);
 \elif :is_overwrite
 	-- besides the changed rows, one percent has gone and as many are new
 	TRUNCATE stage;

@@ -22,6 +22,8 @@ function label(name, ours) {
 		return ours == "" ? "nothing changed" : "nothing changed, " (ours ~ /forced/ ? "forced" : "skipped")
 	if (name ~ /^small/)
 		return "1000 rows staged" (name ~ /again/ ? ", again" : "")
+	if (name == "cursor" || name == "snapshot")
+		return "1000 new rows, by " name
 	if (name ~ /^partition/)
 		return "a partition overwritten, " (name ~ /key/ ? "by key" : "without key")
 	sub(/^overwrite_/, "overwrite, ", name)

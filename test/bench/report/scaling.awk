@@ -6,6 +6,7 @@
 BEGIN {
 	FS = ","
 	colours = "idem_import_run=#000000 idem_import_run_forced=#7f7f7f idem_import_run_reload=#000000" \
+		" increment_on_conflict=#c0392b scan_on_conflict=#c0392b" \
 		" insert_select=#1f77b4 on_conflict=#d62728 on_conflict_distinct=#ff7f0e merge=#2ca02c" \
 		" copy_binary=#9467bd delete_insert=#d62728 truncate_insert=#1f77b4 truncate_copy=#9467bd" \
 		" idem_import_run_day=#000000 delete_insert_day=#d62728 truncate_insert_day=#1f77b4 truncate_copy_day=#9467bd"

@@ -52,21 +52,14 @@ run_step(void *arg)
 
 /* One run, in a transaction of its own. */
 static void
-commit_step(UnitsCall *call, int version)
+commit_step(UnitsCall *call)
 {
 	Recording	recording = {{0}};
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import step", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcxt = MemoryContextSwitchTo(cxt);
-	Definition *def;
 
 	/* nobody has a snapshot after a commit */
 	EnsurePortalSnapshotExists();
-	def = idem_definition_get(call->request.import);
-	if (def->version != version)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("import \"%s\" has been altered meanwhile", def->name),
-				 errhint("Call again: what has been applied is found in place.")));
 	recording.rejects = tuplestore_begin_heap(true, false, work_mem);
 	call->trace.cxt = cxt;
 	call->trace.current = &recording.run;
@@ -89,6 +82,7 @@ run_pages(UnitsCall *call, const Step *step, const Steps *steps, MemoryContext c
 
 	paging.cxt = cxt;
 	paging.size = steps->batch_size;
+	call->request.version = steps->version;
 	call->request.scope = step->scope;
 	call->request.alone = step->alone;
 	call->request.strays = step->strays;
@@ -97,7 +91,7 @@ run_pages(UnitsCall *call, const Step *step, const Steps *steps, MemoryContext c
 	{
 		paging.number++;
 		paging.more = false;
-		commit_step(call, steps->version);
+		commit_step(call);
 	} while (paging.more);
 }
 

@@ -75,6 +75,9 @@
 /* was split in two, the abbreviations of TimeZone apart; this is the old one */
 #define F_PG_TIMEZONE_ABBREVS F_PG_TIMEZONE_ABBREVS_ABBREVS
 
+/* what get_ordering_op_properties tells besides family and type */
+#define OrderingKind CompareType
+
 #define IDEM_GENERATED_VIRTUAL ATTRIBUTE_GENERATED_VIRTUAL
 #define IDEM_SET_RELALLFROZEN(form, pages) ((form)->relallfrozen = (pages))
 #define IDEM_SWAP_RELALLFROZEN(a, b) SWAP(int32, (a)->relallfrozen, (b)->relallfrozen)
@@ -83,6 +86,8 @@
 #define pgstat_report_analyze_since(rel, live, dead, reset, start) \
 	pgstat_report_analyze(rel, live, dead, reset, start)
 #else
+#define OrderingKind int16
+
 /* no such columns, nor how long it took */
 #define IDEM_GENERATED_VIRTUAL 'v'
 #define IDEM_SET_RELALLFROZEN(form, pages) ((void) (pages))

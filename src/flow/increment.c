@@ -91,6 +91,24 @@ move_mark(const Source *source, Increment *increment, const Checkpoint *start)
 	increment->moves = true;
 }
 
+/* Go on where the page before ended. */
+static void
+continue_stretch(Stretch *stretch, const Paging *paging)
+{
+	stretch->nulls = paging == NULL || paging->end == NULL;
+	if (stretch->nulls)
+		return;
+	for (int i = 0; i < stretch->ncolumns; i++)
+	{
+		if (paging->types[i] != stretch->columns[i].type)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("a column that orders the source has another type than in the batch before"),
+					 errhint("Call again: what has been applied is found in place.")));
+	}
+	stretch->lower = paging->end;
+}
+
 /*
  * The stretch of the cursor that is to be read.  The overlap is one page, lest
  * an older row of a key be applied over a newer one in passing.
@@ -104,10 +122,8 @@ begin_cursor(const Definition *def, Source *source, Increment *increment, const 
 	int64		rows = paging != NULL ? paging->size : NO_LIMIT;
 
 	increment->stretch = stretch;
-	stretch->nulls = paging == NULL || paging->end == NULL;
-	if (paging != NULL && paging->end != NULL)
-		stretch->lower = paging->end;
-	else if (start->track == TRACK_CURSOR)
+	continue_stretch(stretch, paging);
+	if (stretch->lower == NULL && start->track == TRACK_CURSOR)
 	{
 		mark = idem_mark_parse(source, start->text);
 		stretch->lower = palloc(sizeof(Datum));
@@ -129,8 +145,7 @@ begin_page(Source *source, const Unit *unit, Increment *increment, const Paging 
 	Stretch    *stretch = idem_stretch_of_key(source);
 
 	increment->stretch = stretch;
-	stretch->nulls = paging->end == NULL;
-	stretch->lower = paging->end;
+	continue_stretch(stretch, paging);
 	idem_stretch_end(source, unit, stretch, paging->size);
 	increment->more = stretch->upper != NULL && idem_stretch_is_followed(source, unit, stretch);
 }
@@ -195,29 +210,44 @@ idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
 	return increment;
 }
 
+/* A copy of the values that a stretch ends with; the old one goes. */
 static void
-turn_page(const Definition *def, const Increment *increment, Paging *paging)
+remember_end(const Stretch *stretch, Paging *paging)
 {
-	const Stretch *stretch = increment->stretch;
+	Datum	   *end = palloc(sizeof(Datum) * stretch->ncolumns);
+	Oid		   *types = palloc(sizeof(Oid) * stretch->ncolumns);
+
+	for (int i = 0; i < stretch->ncolumns; i++)
+	{
+		int16		len;
+		bool		byval;
+
+		types[i] = stretch->columns[i].type;
+		get_typlenbyval(types[i], &len, &byval);
+		end[i] = datumCopy(stretch->upper[i], byval, len);
+		if (paging->end != NULL && !byval)
+			pfree(DatumGetPointer(paging->end[i]));
+	}
+	if (paging->end != NULL)
+	{
+		pfree(paging->end);
+		pfree(paging->types);
+	}
+	paging->end = end;
+	paging->types = types;
+}
+
+static void
+turn_page(const Increment *increment, Paging *paging)
+{
 	MemoryContext oldcxt = MemoryContextSwitchTo(paging->cxt);
 
 	paging->more = increment->more;
 	paging->anew = increment->anew;
-	paging->version = def->version;
 	if (paging->snapshot == NULL && increment->snapshot != NULL)
 		paging->snapshot = pstrdup(increment->snapshot);
-	if (stretch->upper != NULL)
-	{
-		paging->end = palloc(sizeof(Datum) * stretch->ncolumns);
-		for (int i = 0; i < stretch->ncolumns; i++)
-		{
-			int16		len;
-			bool		byval;
-
-			get_typlenbyval(stretch->columns[i].type, &len, &byval);
-			paging->end[i] = datumCopy(stretch->upper[i], byval, len);
-		}
-	}
+	if (increment->stretch->upper != NULL)
+		remember_end(increment->stretch, paging);
 	MemoryContextSwitchTo(oldcxt);
 }
 
@@ -230,7 +260,7 @@ idem_increment_applied(const Definition *def, Increment *increment, Paging *pagi
 		/* what it stands for no longer holds, until all pages have been applied */
 		(void) idem_checkpoint_forget(def->name);
 	if (paging != NULL)
-		turn_page(def, increment, paging);
+		turn_page(increment, paging);
 }
 
 static void

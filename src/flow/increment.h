@@ -20,10 +20,10 @@ typedef struct Paging
 	MemoryContext cxt;
 	int64		size;			/* rows of a page, but for those of equal values */
 	int64		number;			/* of the page at hand, from 1 */
-	int			version;		/* of the definition */
 	bool		anew;			/* the first one was read from the start */
 	bool		more;			/* there are rows after it */
 	Datum	   *end;			/* the ordered columns of its last row; NULL: none so far */
+	Oid		   *types;			/* of those */
 	char	   *snapshot;		/* that the first one was read under, as text */
 } Paging;
 
@@ -44,7 +44,8 @@ typedef struct Increment
 /*
  * Bind the source to what the run is to read, under the active snapshot.
  * tracked: from the checkpoint on, unless it can't be believed, or "anew".
- * paging: no more than its next page; NULL: all at once.
+ * paging: no more than its next page; NULL: all at once.  Raises 55000 if the
+ * columns have changed from page to page.
  */
 extern Increment *idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
 									   const Paging *paging, bool tracked, bool anew);

@@ -377,6 +377,11 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	run.def = idem_definition_get(request->import);
 	idem_lock_import(request->import, request->plan ? AccessShareLock : RowExclusiveLock);
 	run.def = idem_definition_get(request->import);
+	if (request->version != 0 && request->version != run.def->version)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("import \"%s\" has been altered meanwhile", run.def->name),
+				 errhint("Call again: what has been applied is found in place.")));
 	run.request = request;
 	run.trace = trace;
 	run.cxt = run_cxt;

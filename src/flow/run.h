@@ -21,6 +21,7 @@ typedef struct RunRequest
 	bool		plan;			/* only count */
 	Oid			source;			/* read this relation instead, or InvalidOid */
 	/* of a call that commits each of its steps: */
+	int			version;		/* the definition that it began with; 0: any */
 	bool		alone;			/* rows of other units are other steps' affair */
 	bool		strays;			/* only rows that belong to none of the units */
 	Paging	   *paging;			/* the next page of the source; NULL: all of it */

@@ -60,10 +60,13 @@ idem_run_note(Run *run, const char *note)
 static void
 finish_unit(Run *run, const Unit *unit)
 {
-	MemoryContext oldcxt = MemoryContextSwitchTo(run->trace->cxt);
+	MemoryContext oldcxt;
 	RunRecord  *record = run->record;
 	RunRecord  *result;
 
+	if (run->increment->note != NULL)
+		idem_run_note(run, run->increment->note);
+	oldcxt = MemoryContextSwitchTo(run->trace->cxt);
 	record->elapsed = GetCurrentTimestamp() - record->started_at;
 	record->checkpoint = run->increment->tracked && run->increment->next.track != TRACK_NONE ?
 		pstrdup(run->increment->next.text) : NULL;
@@ -254,8 +257,6 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 		idem_run_note(run, "rows that belong to no unit");
 	else
 		idem_run_write(run, stage, staged, receipt, comparison, &written);
-	if (run->increment->note != NULL)
-		idem_run_note(run, run->increment->note);
 	if (comparison != NULL && staged->winners < comparison->few && !idem_run_is_partial(run))
 		idem_run_note(run, "few rows for a large target: it is not summed");
 	note_engine(run);

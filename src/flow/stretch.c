@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "access/stratnum.h"
+#include "base/compat.h"
 #include "base/sql.h"
 #include "catalog/pg_operator.h"
 #include "executor/spi.h"
@@ -75,9 +76,9 @@ other_operator(const StretchColumn *column, StrategyNumber wanted)
 {
 	Oid			opfamily;
 	Oid			opcintype;
-	int16		strategy;
+	OrderingKind kind;
 
-	if (!get_ordering_op_properties(column->lt_opr, &opfamily, &opcintype, &strategy))
+	if (!get_ordering_op_properties(column->lt_opr, &opfamily, &opcintype, &kind))
 		elog(ERROR, "operator %u is not a valid ordering operator", column->lt_opr);
 	return get_opfamily_member(opfamily, opcintype, opcintype, wanted);
 }

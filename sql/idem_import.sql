@@ -332,6 +332,14 @@ AS 'MODULE_PATHNAME', 'idem_import_rewind';
 
 COMMENT ON FUNCTION idem_import_rewind(text, text)
 	IS 'set a checkpoint back to where it was, or to the start: the next run reads on from there';
+
+CREATE FUNCTION idem_import_prune(older_than interval DEFAULT NULL) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_prune';
+
+COMMENT ON FUNCTION idem_import_prune(interval)
+	IS 'delete history and resolved rejects of the imports that one may run, older than that or all; returns how many';
+
 ------------------------------------------------------------------------------
 -- Keys, hashes and checksums
 --

@@ -229,10 +229,12 @@ definition_params(const Definition *def)
 
 /*
  * An import of a name that was used before goes on counting, lest the old
- * one's receipts be taken for its own:
+ * one's receipts be taken for its own.  The ledger alone sees to that, as the
+ * history may have been pruned.  Its rows tell of two versions: a failure that
+ * was recorded late may be of an older one than the receipt beside it.
  *
  * INSERT INTO idem_import_definition (version, name, ...)
- * SELECT 1 + coalesce(greatest((SELECT max(version) FROM idem_import_ledger WHERE import = $1),
+ * SELECT 1 + coalesce(greatest((SELECT max(greatest(version, receipt_version)) FROM idem_import_ledger WHERE import = $1),
  *                              (SELECT max(version) FROM idem_import_history WHERE import = $1)), 0),
  *        $1, ...
  */
@@ -246,7 +248,7 @@ idem_definition_insert(Definition *def)
 	sql_house_enter(&house);
 	query = psprintf("INSERT INTO %1$sidem_import_definition (version, " DEFINITION_COLUMNS ") "
 					 "SELECT 1 + coalesce(greatest("
-					 "(SELECT max(version) FROM %1$sidem_import_ledger WHERE import = $1), "
+					 "(SELECT max(greatest(version, receipt_version)) FROM %1$sidem_import_ledger WHERE import = $1), "
 					 "(SELECT max(version) FROM %1$sidem_import_history WHERE import = $1)), 0), "
 					 DEFINITION_VALUES, house.schema);
 	sql_execute(SPI_OK_INSERT, query, params);
@@ -288,6 +290,19 @@ idem_definition_update(Definition *def)
 		sql_column_bool(&row, "anew");
 	sql_house_leave(&house);
 	return anew;
+}
+
+/*
+ * (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import AND pg_has_role($1, d.owner, 'USAGE'))
+ *  OR $2 AND NOT EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import))
+ */
+char *
+idem_definition_usable_by(const House *house)
+{
+	return psprintf("(EXISTS (SELECT FROM %1$sidem_import_definition d "
+					"WHERE d.name = import AND pg_catalog.pg_has_role($1, d.owner, 'USAGE')) "
+					"OR $2 AND NOT EXISTS (SELECT FROM %1$sidem_import_definition d WHERE d.name = import))",
+					house->schema);
 }
 
 void

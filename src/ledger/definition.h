@@ -8,6 +8,7 @@
 #ifndef IDEM_DEFINITION_H
 #define IDEM_DEFINITION_H
 
+#include "base/sql.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
@@ -109,6 +110,13 @@ extern void idem_definition_insert(Definition *def);
  * batches and methods has changed.
  */
 extern bool idem_definition_update(Definition *def);
+
+/*
+ * A condition over the rows of another table, of whose imports the column
+ * "import" tells: role $1 may run it, or with $2 there is no such import any
+ * more.  Written for inside sql_house_enter; errors: none.
+ */
+extern char *idem_definition_usable_by(const House *house);
 
 /* Forget it; its ledger, history and rejects are kept. */
 extern void idem_definition_delete(const char *name);

@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
+#include "ledger/definition.h"
 #include "ledger/history.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -120,6 +121,30 @@ idem_history_sum_again(const RunRecord *run)
 				psprintf("UPDATE %sidem_import_history SET checksum = $2 WHERE run_id = $1", house.schema),
 				params);
 	sql_house_leave(&house);
+}
+
+/*
+ * DELETE FROM idem_import_history WHERE started_at < $3 AND <who may>
+ */
+uint64
+idem_history_prune(TimestampTz before, Oid who, bool dropped)
+{
+	SqlParam	param[] = {
+		sql_datum(OIDOID, ObjectIdGetDatum(who), false),
+		sql_datum(BOOLOID, BoolGetDatum(dropped), false),
+		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(before), false)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+	uint64		deleted;
+
+	sql_house_enter(&house);
+	deleted = sql_execute(SPI_OK_DELETE,
+						  psprintf("DELETE FROM %sidem_import_history WHERE started_at < $3 AND %s",
+								   house.schema, idem_definition_usable_by(&house)),
+						  params);
+	sql_house_leave(&house);
+	return deleted;
 }
 
 void

@@ -62,6 +62,13 @@ extern void idem_history_insert(const RunRecord *run);
 /* Correct the checksum in the row of a run. */
 extern void idem_history_sum_again(const RunRecord *run);
 
+/*
+ * Delete rows of runs that began before that time, of imports that the role
+ * may run; with "dropped" also of those that are there no more.  Returns how
+ * many.
+ */
+extern uint64 idem_history_prune(TimestampTz before, Oid who, bool dropped);
+
 /* Delete an import's history. */
 extern void idem_history_purge(const char *import);
 

@@ -10,6 +10,7 @@
 #include "base/sql.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "ledger/definition.h"
 #include "ledger/reject.h"
 #include "utils/builtins.h"
 
@@ -68,6 +69,32 @@ idem_reject_save(const char *import, const char *unit, int64 run_id,
 							 house.schema),
 					params);
 	sql_house_leave(&house);
+}
+
+/*
+ * DELETE FROM idem_import_reject WHERE resolved_at < $3 AND <who may>
+ *
+ * Those that are open have no such time.
+ */
+uint64
+idem_reject_prune(TimestampTz before, Oid who, bool dropped)
+{
+	SqlParam	param[] = {
+		sql_datum(OIDOID, ObjectIdGetDatum(who), false),
+		sql_datum(BOOLOID, BoolGetDatum(dropped), false),
+		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(before), false)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+	uint64		deleted;
+
+	sql_house_enter(&house);
+	deleted = sql_execute(SPI_OK_DELETE,
+						  psprintf("DELETE FROM %sidem_import_reject WHERE resolved_at < $3 AND %s",
+								   house.schema, idem_definition_usable_by(&house)),
+						  params);
+	sql_house_leave(&house);
+	return deleted;
 }
 
 void

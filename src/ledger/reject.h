@@ -12,6 +12,7 @@
 #define IDEM_REJECT_H
 
 #include "access/tupdesc.h"
+#include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
 #define REJECT_NATTS	6
@@ -26,6 +27,13 @@ extern TupleDesc idem_reject_desc(void);
  */
 extern void idem_reject_save(const char *import, const char *unit, int64 run_id,
 							 Tuplestorestate *rejects, bool settle);
+
+/*
+ * Delete rejects that were resolved before that time, of imports that the
+ * role may run; with "dropped" also of those that are there no more.  Returns
+ * how many.
+ */
+extern uint64 idem_reject_prune(TimestampTz before, Oid who, bool dropped);
 
 /* Delete an import's rejects. */
 extern void idem_reject_purge(const char *import);

@@ -109,6 +109,8 @@ CREATE TABLE idem_import_history (
 );
 
 CREATE INDEX idem_import_history_unit ON idem_import_history (import, unit, run_id);
+-- the last run of an import that succeeded, and the last that did not
+CREATE INDEX idem_import_history_last ON idem_import_history (import, (status IN ('applied', 'skipped')), run_id);
 
 -- how far a source has been read; moves in the transaction that applied the rows
 CREATE TABLE idem_import_checkpoint (
@@ -200,6 +202,55 @@ CREATE TYPE idem_import_result AS (
 );
 
 COMMENT ON TYPE idem_import_result IS 'what a run did to one unit: every staged row counted once';
+
+-- How each import is doing.  It reads with the rights of whoever asks, so that
+-- row security shows the same imports as in the tables.  The last run of each
+-- kind is one look into an index, however long the history is.
+CREATE VIEW idem_import_status WITH (security_invoker = true) AS
+SELECT d.name AS import,
+	d.owner,
+	coalesce(d.source_table::text, d.source_query) AS source,
+	d.target::text AS target,
+	d.mode,
+	d.track,
+	h.run_id AS last_run_id,
+	h.status AS last_status,
+	h.started_at AS last_started_at,
+	h.elapsed AS last_elapsed,
+	h.note AS last_note,
+	h.sqlstate AS last_sqlstate,
+	h.message AS last_error,
+	coalesce(good.started_at, l.applied_at) AS last_success_at,
+	l.units,
+	l.units_failed,
+	l.units_awaiting_approval,
+	c.checkpoint,
+	pg_catalog.statement_timestamp() - coalesce(c.mark_at, good.started_at, l.applied_at) AS lag,
+	r.open_rejects
+FROM idem_import_definition d
+	LEFT JOIN LATERAL (
+		SELECT g.run_id, g.started_at FROM idem_import_history g
+		WHERE g.import = d.name AND (g.status IN ('applied', 'skipped')) IS TRUE
+		ORDER BY g.run_id DESC LIMIT 1) good ON true
+	LEFT JOIN LATERAL (
+		SELECT b.run_id FROM idem_import_history b
+		WHERE b.import = d.name AND (b.status IN ('applied', 'skipped')) IS FALSE
+		ORDER BY b.run_id DESC LIMIT 1) bad ON true
+	LEFT JOIN idem_import_history h ON h.run_id = greatest(good.run_id, bad.run_id)
+	LEFT JOIN idem_import_checkpoint c ON c.import = d.name
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS units,
+			count(*) FILTER (WHERE u.status = 'failed') AS units_failed,
+			count(*) FILTER (WHERE u.status = 'awaiting_approval') AS units_awaiting_approval,
+			max(u.applied_at) AS applied_at
+		FROM idem_import_ledger u WHERE u.import = d.name) l
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS open_rejects
+		FROM idem_import_reject j WHERE j.import = d.name AND j.resolved_at IS NULL) r;
+
+GRANT SELECT ON idem_import_status TO PUBLIC;
+
+COMMENT ON VIEW idem_import_status IS 'a line per import: its last run, its units, how far behind it is';
 
 ------------------------------------------------------------------------------
 -- 2. Declaring imports

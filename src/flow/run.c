@@ -134,7 +134,7 @@ read_source(Run *run, List *units)
 	if (only != NULL)
 	{
 		idem_run_begin_unit(run, only, only->name);
-		idem_ledger_receipt(run->def->name, only->name, true, &receipt);
+		idem_run_receipt(run, only->name, &receipt);
 	}
 	if (partial)
 		comparison.few = DBL_MAX;
@@ -169,7 +169,7 @@ read_source(Run *run, List *units)
 			if (current)
 			{
 				oldcxt = MemoryContextSwitchTo(unit_cxt);
-				idem_ledger_receipt(run->def->name, name, true, &receipt);
+				idem_run_receipt(run, name, &receipt);
 				if (only != NULL)
 				{
 					add_spared(&staged, &comparison);

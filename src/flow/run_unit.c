@@ -97,6 +97,23 @@ engine(const Run *run)
 }
 
 /*
+ * Where the scope is not in the key, a staged row may have met its key in
+ * another unit: it was stale there, or flagged, and deleted the row.  Of that
+ * row the receipt knows nothing.  (A row that was inserted or updated is in
+ * this unit, for the receipt to see.)
+ */
+void
+idem_run_receipt(Run *run, const char *unit, Receipt *receipt)
+{
+	const Target *target = run->target;
+
+	idem_ledger_receipt(run->def->name, unit, true, receipt);
+	if (target->scope->ncolumns > 0 && !target->scope_in_key &&
+		(receipt->stale > 0 || run->def->delete_flag != NULL))
+		receipt->version = 0;
+}
+
+/*
  * A receipt is believed only after source and target have been looked at.
  * The counts are those that judging the same rows again would give.
  */

@@ -57,6 +57,9 @@ extern bool idem_run_is_partial(const Run *run);
 /* Are the unit's rows deleted and inserted anew? */
 extern bool idem_run_replaces(const Run *run);
 
+/* The unit's receipt as of now, of version 0 if no run could believe it. */
+extern void idem_run_receipt(Run *run, const char *unit, Receipt *receipt);
+
 /*
  * Finish a unit as skipped, if its receipt, what was read of its source, and
  * its target rows (NULL: to be summed now) agree; false if there is something

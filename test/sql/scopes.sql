@@ -121,6 +121,46 @@ TABLE loose ORDER BY id;
 SELECT idem_import_drop('move', purge => true);
 
 --
+-- a row of the key in another unit, which the receipt knows nothing of, is looked for again
+--
+CREATE TABLE moving (day date, id int, version int, gone boolean);
+CREATE TABLE moved (day date, id int PRIMARY KEY, version int);
+INSERT INTO moving VALUES ('2026-01-01', 1, 1, false), ('2026-01-01', 2, 1, false);
+CREATE FUNCTION elsewhere() RETURNS void LANGUAGE sql AS $$DELETE FROM moved; INSERT INTO moved VALUES ('2026-01-02', 1, 2)$$;
+-- stale, by its version
+SELECT idem_import_create('moving', 'moving', 'moved', key => ARRAY['id'], scope => ARRAY['day'], version_column => 'version');
+SELECT elsewhere();
+SELECT * FROM again('moving', '2026-01-01');
+DELETE FROM moved WHERE day = '2026-01-02';
+SELECT * FROM again('moving', '2026-01-01');
+SELECT elsewhere();
+SELECT * FROM again('moving');
+DELETE FROM moved WHERE day = '2026-01-02';
+SELECT * FROM again('moving');
+-- there first
+SELECT idem_import_alter('moving', mode => 'insert_only', version_column => '');
+SELECT elsewhere();
+SELECT * FROM again('moving', '2026-01-01');
+DELETE FROM moved WHERE day = '2026-01-02';
+SELECT * FROM again('moving', '2026-01-01');
+-- flagged
+SELECT idem_import_alter('moving', mode => 'merge', delete_flag => 'gone');
+UPDATE moving SET gone = true WHERE id = 1;
+SELECT elsewhere();
+SELECT unit, status, inserted, deleted FROM idem_import_run('moving', '2026-01-01');
+INSERT INTO moved VALUES ('2026-01-02', 1, 2);
+SELECT unit, status, inserted, deleted FROM idem_import_run('moving', '2026-01-01');
+INSERT INTO moved VALUES ('2026-01-02', 1, 2);
+SELECT unit, status, inserted, deleted FROM idem_import_run('moving');
+TABLE moved;
+SELECT unit, status, unchanged FROM idem_import_run('moving');
+-- a receipt without such rows is believed
+SELECT idem_import_alter('moving', delete_flag => '');
+SELECT count(*) FROM idem_import_run('moving');
+SELECT status, unchanged, note FROM idem_import_run('moving');
+SELECT idem_import_drop('moving', purge => true);
+
+--
 -- two scope columns
 --
 CREATE TABLE tstage (tenant int, day date, name text, id int);

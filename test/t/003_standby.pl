@@ -43,6 +43,7 @@ refused($standby, "SELECT idem_import_run('nobody')", 'standby: run of what is n
 refused($standby, "SELECT idem_import_prove('unit')", 'standby: prove');
 refused($standby, "SELECT idem_import_approve('unit')", 'standby: approve');
 refused($standby, "SELECT idem_import_drop('unit')", 'standby: drop');
+refused($standby, 'SELECT idem_import_prune()', 'standby: prune');
 refused($standby, "SELECT idem_import_alter('unit', delete_missing => false)", 'standby: alter');
 refused($standby, "SELECT idem_import_create('other', 'src', 'dst', key => '{id}')", 'standby: create');
 
@@ -64,7 +65,8 @@ for my $call ("'unit'", "'unit', '2026-01-01'", "'unit', '[2026-01-01,2026-01-05
 
 for my $sum ('SELECT count(*), idem_import_checksum(idem_import_hash(d)) FROM dst d',
 	"SELECT idem_import_key(1, 'a'::text, now()::date)",
-	'SELECT target_rows, target_checksum FROM idem_import_ledger ORDER BY unit')
+	'SELECT target_rows, target_checksum FROM idem_import_ledger ORDER BY unit',
+	'SELECT import, last_run_id, last_status, units, open_rejects FROM idem_import_status ORDER BY import')
 {
 	is($standby->safe_psql('postgres', $sum), $primary->safe_psql('postgres', $sum), "standby: $sum");
 }

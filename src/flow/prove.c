@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "base/error.h"
 #include "flow/prove.h"
+#include "flow/run_unit.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "utils/resowner.h"
@@ -58,17 +59,50 @@ compare(const RunRecord *first, const RunRecord *second, bool keyed)
 	return proof;
 }
 
-/* The runs read one after the other: another session may have changed the source. */
-static void
-require_same_unit(const RunRequest *request, const RunRecord *first, const RunRecord *second)
+static bool
+same_unit(const RunRecord *first, const RunRecord *second)
 {
-	if (strcmp(first->unit, second->unit) != 0 ||
-		idem_tally_attempted(&first->tally) != idem_tally_attempted(&second->tally))
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not prove import \"%s\" idempotent", request->import),
-				 errdetail("Its source has changed between the two runs."),
-				 errhint("Try again, or in a transaction of isolation level REPEATABLE READ.")));
+	return strcmp(first->unit, second->unit) == 0 &&
+		idem_tally_attempted(&first->tally) == idem_tally_attempted(&second->tally);
+}
+
+static void
+refuse(const char *import, char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_IDEM_NOT_IDEMPOTENT),
+			 errmsg("import \"%s\" is not idempotent", import),
+			 errdetail("%s", detail),
+			 errhint("Look for triggers, rules or defaults that change rows as they are written, or a source that reads the target.")));
+}
+
+/*
+ * The second run read another source.  Another session may have changed it in
+ * between; if none could, the first run did.
+ */
+static void
+refuse_other_source(const char *import, bool alone)
+{
+	if (alone)
+		refuse(import, "The second of two runs read other rows than the first, which changed what its source reads.");
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not prove import \"%s\" idempotent", import),
+			 errdetail("Its source has changed between the two runs."),
+			 errhint("Try again, or in a transaction of isolation level REPEATABLE READ.")));
+}
+
+static void
+require_idempotent(const char *import, const Proof *proof)
+{
+	if (proof->idempotent)
+		return;
+	if (!idem_hash_equal(proof->first_checksum, proof->second_checksum))
+		refuse(import, psprintf("In unit \"%s\" the second of two runs wrote " INT64_FORMAT
+								" rows, and left others than the first.",
+								proof->unit, proof->second_changes));
+	refuse(import, psprintf("In unit \"%s\" the second of two runs wrote " INT64_FORMAT " rows.",
+							proof->unit, proof->second_changes));
 }
 
 List *
@@ -82,6 +116,7 @@ idem_prove(const RunRequest *request)
 	List	   *proofs = NIL;
 	List	   *volatile first = NIL;
 	List	   *volatile second = NIL;
+	volatile bool alone = false;
 	ListCell   *lc1;
 	ListCell   *lc2;
 
@@ -90,8 +125,11 @@ idem_prove(const RunRequest *request)
 	MemoryContextSwitchTo(cxt);
 	PG_TRY();
 	{
+		uint64		ended = idem_run_transactions_ended();
+
 		first = run_once(&forced);
 		second = run_once(&forced);
+		alone = IsolationUsesXactSnapshot() || idem_run_transactions_ended() == ended;
 	}
 	PG_CATCH();
 	{
@@ -106,23 +144,15 @@ idem_prove(const RunRequest *request)
 	if (error != NULL)
 		ReThrowError(error);
 
+	if (list_length(first) != list_length(second))
+		refuse_other_source(request->import, alone);
 	forboth(lc1, first, lc2, second)
 	{
-		require_same_unit(request, lfirst(lc1), lfirst(lc2));
+		if (!same_unit(lfirst(lc1), lfirst(lc2)))
+			refuse_other_source(request->import, alone);
 		proofs = lappend(proofs, compare(lfirst(lc1), lfirst(lc2), keyed));
 	}
-
 	foreach(lc1, proofs)
-	{
-		Proof	   *proof = lfirst(lc1);
-
-		if (!proof->idempotent)
-			ereport(ERROR,
-					(errcode(ERRCODE_IDEM_NOT_IDEMPOTENT),
-					 errmsg("import \"%s\" is not idempotent", request->import),
-					 errdetail("In unit \"%s\" the second of two runs wrote " INT64_FORMAT " rows.",
-							   proof->unit, proof->second_changes),
-					 errhint("Look for triggers, rules or defaults that change rows as they are written, or a source that reads the target.")));
-	}
+		require_idempotent(request->import, lfirst(lc1));
 	return proofs;
 }

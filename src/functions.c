@@ -276,21 +276,32 @@ idem_import_prove(PG_FUNCTION_ARGS)
 /*
  * idem_import_approve(import, unit) returns void
  *
- * Errors: 42704, 42501; 55000 if the unit does not wait for approval.
+ * Errors: 42704, 42501; 55000 if the unit does not wait for approval, or the
+ * run that asked for it was one of another version of the import.
  */
 Datum
 idem_import_approve(PG_FUNCTION_ARGS)
 {
 	char	   *import = idem_argument_name(fcinfo, 0, "import");
 	char	   *unit = idem_argument_name(fcinfo, 1, "unit");
+	Definition *def;
+	int			version;
 
 	PreventCommandIfReadOnly("idem_import_approve()");
-	unit = idem_run_unit_name(idem_definition_get(import), unit);
-	if (!idem_ledger_approve(import, unit, GetUserId()))
+	def = idem_definition_get(import);
+	unit = idem_run_unit_name(def, unit);
+	version = idem_ledger_approve(import, unit, def->version, GetUserId());
+	if (version == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("unit \"%s\" of import \"%s\" does not wait for approval", unit, import),
 				 errhint("The units that do have status 'awaiting_approval' in idem_import_ledger.")));
+	if (version != def->version)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("unit \"%s\" of import \"%s\" waits for approval of another version", unit, import),
+				 errdetail("The run that was stopped used version %d, which has been altered since.", version),
+				 errhint("Run the import again. If it still asks for approval, give it then.")));
 	PG_RETURN_VOID();
 }
 

@@ -307,7 +307,7 @@ open_target(Run *run)
 	run->target = idem_target_open(run->def, AccessShareLock);
 	if (run->request->plan)
 		return;
-	if (run->target->nkeys == 0 || run->target->guarded)
+	if (idem_target_run_lock(run->target) == RowExclusiveLock)
 		lockmode = RowExclusiveLock;
 	units = parse_scope(run);
 	idem_target_release(run->target, AccessShareLock);
@@ -331,7 +331,7 @@ run_import(Run *run)
 		idem_target_require_deterministic(run->target);
 
 	/* where no index guards the key, other writers must not */
-	if (!request->plan && run->target->nkeys > 0 && !run->target->guarded)
+	if (!request->plan && idem_target_run_lock(run->target) != RowExclusiveLock)
 	{
 		/* a snapshot from before the lock would not see what others wrote until then */
 		if (IsolationUsesXactSnapshot())
@@ -339,7 +339,7 @@ run_import(Run *run)
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("import \"%s\" can only run at isolation level READ COMMITTED", run->def->name),
 					 errdetail("No unique index guards the key of its target.")));
-		idem_target_lock(run->target, ShareRowExclusiveLock);
+		idem_target_lock(run->target, idem_target_run_lock(run->target));
 	}
 
 	units = parse_scope(run);

@@ -134,6 +134,7 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 	changed = tally->inserted + tally->updated + tally->removed > 0;
 	if (changed)
 		idem_swap_lock(&swap);
+	idem_run_note_approval(run, receipt);
 	idem_run_finish_swap(run, &staged, &target);
 	if (changed)
 		idem_swap_exchange(&swap);

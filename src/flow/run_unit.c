@@ -15,6 +15,7 @@
 #include "executor/tuptable.h"
 #include "flow/aside.h"
 #include "flow/fingerprint.h"
+#include "flow/plan_note.h"
 #include "flow/run_unit.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
@@ -44,6 +45,8 @@ idem_run_begin_unit(Run *run, const Unit *unit, const char *name)
 		idem_unit_bounds(run->target->scope, unit, &lower, &upper);
 	record->lower = lower;
 	record->upper = upper;
+	run->stop = NULL;
+	run->approval_fate = " (not needed)";
 	tuplestore_clear(run->trace->rejects);
 	MemoryContextSwitchTo(oldcxt);
 }
@@ -56,6 +59,23 @@ idem_run_note(Run *run, const char *note)
 	run->record->note = MemoryContextStrdup(run->trace->cxt, note);
 }
 
+/* A definition that was altered since may remove other rows: its number was not what was approved. */
+int64
+idem_run_approved(const Run *run, const Receipt *receipt)
+{
+	return receipt->approval != NULL && receipt->approved_version == run->def->version ? receipt->approved : -1;
+}
+
+void
+idem_run_note_approval(Run *run, const Receipt *receipt)
+{
+	if (receipt->approval == NULL)
+		return;
+	if (receipt->approved_version != run->def->version)
+		run->approval_fate = psprintf(" (void: it was for version %d)", receipt->approved_version);
+	idem_run_note(run, psprintf("%s%s", receipt->approval, run->approval_fate));
+}
+
 /* Write down what came of the unit, and hand out its record. */
 static void
 finish_unit(Run *run, const Unit *unit)
@@ -66,6 +86,8 @@ finish_unit(Run *run, const Unit *unit)
 
 	if (run->increment->note != NULL)
 		idem_run_note(run, run->increment->note);
+	if (run->request->plan)
+		idem_plan_finish(run, unit);
 	oldcxt = MemoryContextSwitchTo(run->trace->cxt);
 	record->elapsed = GetCurrentTimestamp() - record->started_at;
 	record->checkpoint = run->increment->tracked && run->increment->next.track != TRACK_NONE ?
@@ -144,6 +166,7 @@ idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fin
 	record->tally.unchanged = read->rows - receipt->stale - receipt->collapsed - receipt->rejected;
 	set_checksum(run, target);
 	idem_run_note(run, "source and target are as the last run left them");
+	idem_run_note_approval(run, receipt);
 	if (!run->request->plan)
 	{
 		record->run_id = idem_history_next_run_id();
@@ -170,7 +193,7 @@ idem_run_set_aside(Run *run, Stage *stage, const StagedUnit *staged)
 	if (run->request->plan)
 	{
 		if (limit != NO_LIMIT && rejected > limit)
-			idem_run_note(run, psprintf("would stop with II004: " INT64_FORMAT " rejects", rejected));
+			idem_plan_stops(run, "failed", psprintf("would stop with II004: " INT64_FORMAT " rejects", rejected));
 		return;
 	}
 	idem_set_aside(run->source, idem_stage_desc(stage), staged, run->trace->rejects);
@@ -245,8 +268,9 @@ conclude(Run *run, const Unit *unit)
 	RunRecord  *record = run->record;
 	Tally	   *tally = &record->tally;
 
-	record->status = tally->inserted + tally->updated + tally->deleted + tally->removed > 0 ?
-		"applied" : "skipped";
+	if (run->stop == NULL)
+		record->status = tally->inserted + tally->updated + tally->deleted + tally->removed > 0 ?
+			"applied" : "skipped";
 	if (!run->request->plan)
 		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects,
 						 !idem_run_is_partial(run));
@@ -277,6 +301,8 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 	if (comparison != NULL && staged->winners < comparison->few && !idem_run_is_partial(run))
 		idem_run_note(run, "few rows for a large target: it is not summed");
 	note_engine(run);
+	if (staged->unit != NULL)
+		idem_run_note_approval(run, receipt);
 	if (!run->request->plan && staged->unit != NULL)
 		give_receipt(run, stage, staged, comparison, &written, ended);
 	conclude(run, staged->unit);

@@ -28,6 +28,8 @@ typedef struct Run
 	Tuplestorestate *movers;	/* winners that take their target row from another unit */
 	int64		nmovers;
 	bool		would_swap;		/* a plan: the run would take the method swap */
+	const char *stop;			/* a plan: why the run would fail with the unit at hand, or NULL */
+	const char *approval_fate;	/* what becomes of the unit's approval: " (too few)", ... */
 	uint64		ended;			/* how many transactions had, before the snapshot was taken */
 	bool		reread;			/* the source has been read more than once */
 } Run;
@@ -53,6 +55,12 @@ extern void idem_run_note(Run *run, const char *note);
  * what it does not see?
  */
 extern bool idem_run_is_partial(const Run *run);
+
+/* How many rows of the unit the run may remove since that was approved; -1: it was not. */
+extern int64 idem_run_approved(const Run *run, const Receipt *receipt);
+
+/* An approval that the run uses up remains in the note: whose, when, for how many rows. */
+extern void idem_run_note_approval(Run *run, const Receipt *receipt);
 
 /* Are the unit's rows deleted and inserted anew? */
 extern bool idem_run_replaces(const Run *run);

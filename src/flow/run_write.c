@@ -13,6 +13,7 @@
 #include "base/relation.h"
 #include "executor/tuptable.h"
 #include "flow/apply.h"
+#include "flow/plan_note.h"
 #include "flow/run_unit.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -23,18 +24,25 @@ idem_run_guard_removal(Run *run, const Receipt *receipt, int64 total, int64 remo
 {
 	double		limit = run->def->delete_limit;
 
-	if (limit == NO_LIMIT || removed <= 10 || removed <= receipt->approved ||
-		removed <= limit * total * (1 + DBL_EPSILON * 4))
+	if (limit == NO_LIMIT || removed <= 10 || removed <= limit * total * (1 + DBL_EPSILON * 4))
 		return;
+	if (removed <= idem_run_approved(run, receipt))
+	{
+		run->approval_fate = "";
+		return;
+	}
 
 	run->record->to_remove = removed;
 	run->record->tally = *tally;
+	run->approval_fate = " (too few)";
 	if (run->request->plan)
 	{
-		idem_run_note(run, psprintf("would stop with II001: it removes " INT64_FORMAT " of " INT64_FORMAT " rows",
-							   removed, total));
+		idem_plan_stops(run, "awaiting_approval",
+						psprintf("would stop with II001: it removes " INT64_FORMAT " of " INT64_FORMAT " rows",
+								 removed, total));
 		return;
 	}
+	idem_run_note_approval(run, receipt);
 	ereport(ERROR,
 			(errcode(ERRCODE_IDEM_APPROVAL_REQUIRED),
 			 errmsg("removing " INT64_FORMAT " of " INT64_FORMAT " rows needs approval", removed, total),

@@ -362,6 +362,12 @@ idem_target_release(Target *target, LOCKMODE lockmode)
 	relation_close(target->rel, lockmode);
 }
 
+LOCKMODE
+idem_target_run_lock(const Target *target)
+{
+	return target->nkeys == 0 || target->guarded ? RowExclusiveLock : ShareRowExclusiveLock;
+}
+
 /* The parent before its partitions, as LOCK TABLE does; a view with what it reads. */
 static void
 lock_relation(Relation rel, LOCKMODE lockmode)

@@ -93,6 +93,12 @@ extern int	idem_target_column(const Target *target, const char *name);
  */
 extern void idem_target_lock(const Target *target, LOCKMODE lockmode);
 
+/*
+ * The lock that a run takes on it from the start: others may write meanwhile,
+ * but not where no index guards the key.
+ */
+extern LOCKMODE idem_target_run_lock(const Target *target);
+
 /* in target_sql.c */
 
 /*

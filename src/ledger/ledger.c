@@ -99,6 +99,8 @@ idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *r
 	SqlParam	param[] = {sql_text(import), sql_text(unit)};
 	House		house;
 	SqlRow		row;
+	Datum		approval;
+	bool		isnull;
 	bool		found;
 
 	memset(receipt, 0, sizeof(Receipt));
@@ -106,7 +108,10 @@ idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *r
 
 	sql_house_enter(&house);
 	found = sql_row(psprintf("SELECT *, status <> 'applied' AS failed_since, "
-							 "CASE WHEN approved_at IS NOT NULL THEN to_remove END AS approved "
+							 "CASE WHEN approved_at IS NOT NULL THEN to_remove END AS approved, "
+							 "CASE WHEN approved_at IS NOT NULL THEN pg_catalog.format("
+							 "'removal of up to %%s rows approved by %%s at %%s', to_remove, approved_by, approved_at) "
+							 "END AS approval "
 							 "FROM %sidem_import_ledger WHERE import = $1 AND unit = $2", house.schema),
 					sql_params(2, param), fresh, cxt, &row);
 	sql_house_leave(&house);
@@ -124,6 +129,9 @@ idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *r
 	receipt->rejected = sql_column_int8(&row, "rejected", 0);
 	receipt->failed_since = sql_column_bool(&row, "failed_since");
 	receipt->approved = sql_column_int8(&row, "approved", -1);
+	receipt->approved_version = (int) sql_column_int8(&row, "version", 0);
+	approval = sql_column(&row, "approval", &isnull);
+	receipt->approval = isnull ? NULL : TextDatumGetCString(approval);
 }
 
 static SqlParam
@@ -225,7 +233,7 @@ idem_ledger_recovered(const RunRecord *run)
 
 /*
  * A run that asks for approval withdraws an older approval, which was for
- * fewer rows; any other failure leaves it to the next run.  The recorder may
+ * fewer rows; any other failure leaves it to the next run of the same version.  The recorder may
  * come late: what a later run has written stands, but for the attempts.
  */
 void
@@ -258,9 +266,12 @@ idem_ledger_failed(const RunRecord *run)
 								   "attempts = l.attempts + 1, run_id = excluded.run_id, "
 								   "attempted_at = excluded.attempted_at, sqlstate = excluded.sqlstate, "
 								   "message = excluded.message, detail = excluded.detail, "
-								   "to_remove = coalesce(excluded.to_remove, l.to_remove), "
-								   "approved_by = CASE WHEN excluded.to_remove IS NULL THEN l.approved_by END, "
-								   "approved_at = CASE WHEN excluded.to_remove IS NULL THEN l.approved_at END "
+								   "to_remove = coalesce(excluded.to_remove, "
+								   "CASE WHEN l.version = excluded.version THEN l.to_remove END), "
+								   "approved_by = CASE WHEN excluded.to_remove IS NULL "
+								   "AND l.version = excluded.version THEN l.approved_by END, "
+								   "approved_at = CASE WHEN excluded.to_remove IS NULL "
+								   "AND l.version = excluded.version THEN l.approved_at END "
 								   "WHERE l.run_id < excluded.run_id",
 								   house.schema),
 						  params);
@@ -281,27 +292,34 @@ idem_ledger_failed(const RunRecord *run)
 	sql_house_leave(&house);
 }
 
-bool
-idem_ledger_approve(const char *import, const char *unit, Oid who)
+int
+idem_ledger_approve(const char *import, const char *unit, int version, Oid who)
 {
 	SqlParam	param[] = {
 		sql_text(import),
 		sql_text(unit),
-		sql_datum(REGROLEOID, ObjectIdGetDatum(who), false)
+		sql_datum(REGROLEOID, ObjectIdGetDatum(who), false),
+		sql_int8(version)
 	};
 	ParamListInfo params = sql_params(lengthof(param), param);
 	House		house;
-	uint64		updated;
+	SqlRow		row;
+	int			waits = 0;
 
 	sql_house_enter(&house);
-	updated = sql_execute(SPI_OK_UPDATE,
-						  psprintf("UPDATE %sidem_import_ledger "
-								   "SET approved_by = $3, approved_at = clock_timestamp() "
-								   "WHERE import = $1 AND unit = $2 AND status = 'awaiting_approval'",
-								   house.schema),
-						  params);
+	if (sql_execute(SPI_OK_UPDATE,
+					psprintf("UPDATE %sidem_import_ledger "
+							 "SET approved_by = $3, approved_at = clock_timestamp() "
+							 "WHERE import = $1 AND unit = $2 AND status = 'awaiting_approval' AND version = $4",
+							 house.schema),
+					params) > 0)
+		waits = version;
+	else if (sql_row(psprintf("SELECT version FROM %sidem_import_ledger "
+							  "WHERE import = $1 AND unit = $2 AND status = 'awaiting_approval'", house.schema),
+					 params, true, CurrentMemoryContext, &row))
+		waits = (int) sql_column_int8(&row, "version", 0);
 	sql_house_leave(&house);
-	return updated > 0;
+	return waits;
 }
 
 void

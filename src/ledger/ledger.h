@@ -30,7 +30,9 @@ typedef struct Receipt
 	int64		collapsed;
 	int64		rejected;
 	bool		failed_since;	/* a later attempt failed, or waits for approval */
-	int64		approved;		/* rows that the next run may remove, -1: not approved */
+	char	   *approval;		/* who approved to remove how many rows, and when; NULL: nobody */
+	int64		approved;		/* that many, -1: none */
+	int			approved_version;	/* of the definition whose run had asked */
 } Receipt;
 
 /*
@@ -72,10 +74,11 @@ extern void idem_ledger_recovered(const RunRecord *run);
 extern void idem_ledger_failed(const RunRecord *run);
 
 /*
- * Let the next run of the unit remove the rows it was stopped for; false if
- * the unit does not wait for approval.
+ * Let the next run of the unit remove the rows it was stopped for, if it waits
+ * for approval with this version of the definition.  Returns the version that
+ * it waits with; 0 if it does not wait.
  */
-extern bool idem_ledger_approve(const char *import, const char *unit, Oid who);
+extern int	idem_ledger_approve(const char *import, const char *unit, int version, Oid who);
 
 /*
  * Forget the failure of a call that broke down before its units were known,

@@ -30,6 +30,8 @@ BEGIN
 	IF NOT force THEN
 		p := idem_import_plan(import, scope);
 	END IF;
+	-- what only a plan tells
+	p.note := regexp_replace(p.note, '; takes [^;]+$', '');
 	r := idem_import_run(import, scope, force);
 	after := (SELECT string_agg(format('%s %s', t, pg_relation_filenode(t)), ' ') FROM (SELECT target UNION SELECT relid FROM pg_partition_tree(target)) t(t));
 	IF NOT force AND (p.status, p.method, p.attempted, p.inserted, p.updated, p.unchanged, p.collapsed, p.rejected, p.removed, p.engine, p.note) IS DISTINCT FROM
@@ -49,7 +51,8 @@ BEGIN
 		bad := bad || 'something is left over'::text;
 	END IF;
 	RETURN QUERY SELECT r.status, r.method, r.engine, r.attempted, r.inserted, r.updated, r.unchanged, r.collapsed, r.rejected, r.removed,
-		CASE WHEN bad = '{}' THEN 'ok' ELSE array_to_string(bad, '; ') END, r.note;
+		CASE WHEN bad = '{}' THEN 'ok' ELSE array_to_string(bad, '; ') END,
+		regexp_replace(r.note, ' by .* at [-0-9: .]+\+00', ' by <me> at <time>');
 END $$;
 
 CREATE TABLE stage (id int, v text, n int);

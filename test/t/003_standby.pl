@@ -57,7 +57,8 @@ for my $call ("'unit'", "'unit', '2026-01-01'", "'unit', '[2026-01-01,2026-01-05
 {
 	my $plan = "SELECT $columns FROM idem_import_plan($call)";
 	my $expected = $primary->safe_psql('postgres', $plan);
-	like($expected, qr/applied/, "plan($call)");
+	like($expected, qr/applied|would stop with II004/, "plan($call)");
+	like($expected, qr/takes ROW EXCLUSIVE on public\.dst/, "plan($call) tells the lock that the run takes");
 	is($standby->safe_psql('postgres', $plan), $expected, "standby: plan($call)");
 	is($primary->safe_psql('postgres', "BEGIN READ ONLY; $plan; COMMIT"), $expected, "read-only transaction: plan($call)");
 	is($standby->safe_psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; $plan; COMMIT"), $expected, "standby, repeatable read: plan($call)");
@@ -69,6 +70,29 @@ for my $sum ('SELECT count(*), idem_import_checksum(idem_import_hash(d)) FROM ds
 	'SELECT import, last_run_id, last_status, units, open_rejects FROM idem_import_status ORDER BY import')
 {
 	is($standby->safe_psql('postgres', $sum), $primary->safe_psql('postgres', $sum), "standby: $sum");
+}
+
+is($standby->safe_psql('postgres', "BEGIN; SELECT FROM idem_import_plan('unit');
+	SELECT string_agg(DISTINCT mode, ' ') FROM pg_locks WHERE relation IN ('src'::regclass, 'dst'::regclass); COMMIT"),
+	'AccessShareLock', 'standby: a plan only reads');
+my $stopped = $primary->safe_psql('postgres', q{
+	CREATE TABLE gone (LIKE src);
+	GRANT SELECT ON gone TO PUBLIC;
+	CREATE ROLE reader;
+	GRANT SELECT, INSERT, UPDATE, DELETE ON dst TO reader;
+	SET ROLE reader;
+	SELECT idem_import_create('poor', 'gone', 'dst', key => '{id}', delete_missing => true);
+	RESET ROLE;
+	SELECT status, note FROM idem_import_plan('poor')});
+like($stopped, qr/awaiting_approval.*would stop with II001: it removes 1000 of 1000 rows/, 'plan of a run that stops');
+$primary->wait_for_catchup('standby', 'replay', $primary->lsn('insert'));
+is("\n" . $standby->safe_psql('postgres', "SELECT status, note FROM idem_import_plan('poor')"), $stopped, 'standby: plan of a run that stops');
+$primary->safe_psql('postgres', "SET ROLE reader; SELECT idem_import_alter('poor', delete_limit => 1); RESET ROLE; REVOKE DELETE ON dst FROM reader");
+$primary->wait_for_catchup('standby', 'replay', $primary->lsn('insert'));
+for my $node ($primary, $standby)
+{
+	my ($rc, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT idem_import_plan('poor')");
+	like($err, qr/ERROR:  42501: permission denied for table dst/, $node->name . ': plan without a privilege');
 }
 
 my ($rc, $out, $err) = $standby->psql('postgres', "SELECT idem_import_plan('nobody')");

@@ -9,6 +9,8 @@
 #define IDEM_RUN_UNIT_H
 
 #include "flow/comparison.h"
+#include "flow/diff.h"
+#include "flow/missing.h"
 #include "flow/run.h"
 
 typedef struct Run
@@ -118,6 +120,30 @@ extern void idem_run_guard_removal(Run *run, const Receipt *receipt, int64 total
 /* Judge and write the rows, and count them in the run's record. */
 extern void idem_run_write(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt,
 						   const Comparison *comparison, Written *written);
+
+/* What is to be done for a unit whose rows have keys. */
+typedef struct Judged
+{
+	Present		present;
+	Diff	   *diff;
+	Missing    *missing;		/* NULL: the import removes no rows for being missing */
+} Judged;
+
+/*
+ * Judge a unit's staged rows, as of now or as of the active snapshot, and
+ * write nothing.  comparison may be NULL: then every row is looked at.
+ */
+extern void idem_run_judge(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *comparison,
+						   bool now, Judged *judged);
+extern void idem_run_free_judged(Judged *judged, const StagedUnit *staged);
+
+/* How many rows are to be written or removed. */
+static inline int64
+idem_judged_rows(const Judged *judged)
+{
+	return judged->diff->fresh + judged->diff->changed + judged->diff->gone +
+		(judged->missing != NULL ? judged->missing->missing : 0);
+}
 
 /* Are the unit's rows still in place, as of now?  target is its sum. */
 extern bool idem_run_is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fingerprint *target);

@@ -108,6 +108,12 @@ free_present(Present *present, const StagedUnit *staged)
 		tuplestore_end(present->rows);
 }
 
+static int64
+total_rows(const Comparison *comparison)
+{
+	return comparison != NULL && comparison->target != NULL ? comparison->target->rows : -1;
+}
+
 /*
  * What the unit's target rows have become is known where rows were compared by
  * hash, nobody interfered, and nothing else is set off by writing them.
@@ -136,11 +142,11 @@ sum_up(Run *run, const Comparison *comparison, const Diff *judged, const Missing
 
 /* Judge the staged rows; where nothing can be in their way, that is done already. */
 static Diff *
-judge(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *comparison)
+judge(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *comparison, bool now)
 {
 	bool		compared = comparison != NULL && comparison->target != NULL;
 	bool		whole = run->target->scope->ncolumns == 0 || run->target->scope_in_key;
-	Diff	   *diff = idem_diff_create(run->target, run->def, !compared);
+	Diff	   *diff = idem_diff_create(run->target, run->def, now);
 
 	if (compared)
 		diff->differing = comparison->differing;
@@ -150,6 +156,26 @@ judge(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *compar
 		idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows,
 					   staged->winners, diff);
 	return diff;
+}
+
+void
+idem_run_judge(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *comparison, bool now, Judged *judged)
+{
+	judged->present = present_rows(run, stage, staged, comparison);
+	judged->diff = judge(run, stage, staged, comparison, now);
+	judged->missing = NULL;
+	if (idem_removes_missing(run->def))
+		judged->missing = idem_missing_find(run->target, staged->unit, &judged->present,
+											total_rows(comparison), now);
+}
+
+void
+idem_run_free_judged(Judged *judged, const StagedUnit *staged)
+{
+	idem_diff_free(judged->diff);
+	if (judged->missing != NULL)
+		idem_missing_free(judged->missing);
+	free_present(&judged->present, staged);
 }
 
 /*
@@ -177,15 +203,13 @@ write_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 	Tally		before = run->record->tally;
 	Tally		total = before;
 	Present		present = present_rows(run, stage, staged, comparison);
-	Diff	   *diff = judge(run, stage, staged, comparison);
+	Diff	   *diff = judge(run, stage, staged, comparison, total_rows(comparison) < 0);
 	Diff		judged = *diff;
 	Missing    *missing = NULL;
 	Applied		applied;
 
 	if (idem_removes_missing(run->def))
-		missing = idem_missing_find(run->target, staged->unit, &present,
-									comparison != NULL && comparison->target != NULL ? comparison->target->rows : -1,
-									diff->now);
+		missing = idem_missing_find(run->target, staged->unit, &present, total_rows(comparison), diff->now);
 	count_diff(&planned, diff, staged, missing != NULL ? missing->missing : 0);
 	idem_tally_add(&total, &planned);
 	if (missing != NULL)
@@ -356,8 +380,7 @@ idem_run_write(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *
 bool
 idem_run_is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fingerprint *target)
 {
-	Present		present;
-	Diff	   *diff;
+	Judged		judged;
 	bool		settled;
 
 	if (run->target->nkeys == 0)
@@ -367,18 +390,8 @@ idem_run_is_settled(Run *run, Stage *stage, const StagedUnit *staged, const Fing
 	if (staged->spared > 0)
 		return false;
 
-	present = present_rows(run, stage, staged, NULL);
-	diff = idem_diff_create(run->target, run->def, true);
-	idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows, staged->winners, diff);
-	settled = diff->fresh + diff->changed + diff->gone == 0;
-	if (settled && idem_removes_missing(run->def))
-	{
-		Missing    *missing = idem_missing_find(run->target, staged->unit, &present, -1, true);
-
-		settled = missing->missing == 0;
-		idem_missing_free(missing);
-	}
-	idem_diff_free(diff);
-	free_present(&present, staged);
+	idem_run_judge(run, stage, staged, NULL, true, &judged);
+	settled = idem_judged_rows(&judged) == 0;
+	idem_run_free_judged(&judged, staged);
 	return settled;
 }

@@ -370,6 +370,17 @@ AS 'MODULE_PATHNAME', 'idem_import_prove';
 COMMENT ON FUNCTION idem_import_prove(text, text)
 	IS 'run an import twice, compare, and roll both back; fails with II007 where the second run changed something';
 
+CREATE FUNCTION idem_import_verify(import text DEFAULT NULL, scope text DEFAULT NULL)
+RETURNS TABLE (
+	import text, unit text, state text, source_rows bigint, target_rows bigint, differing bigint,
+	keys jsonb, detail text
+)
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 COST 10000
+AS 'MODULE_PATHNAME', 'idem_import_verify';
+
+COMMENT ON FUNCTION idem_import_verify(text, text)
+	IS 'hold receipts against source and target: a row per unit, in_sync, drifted, stale or missing; writes nothing';
+
 CREATE FUNCTION idem_import_approve(import text, unit text DEFAULT '*') RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'idem_import_approve';

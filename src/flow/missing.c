@@ -10,6 +10,7 @@
 #include "base/sql.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
+#include "executor/tstoreReceiver.h"
 #include "flow/diff.h"
 #include "flow/missing.h"
 #include "lib/stringinfo.h"
@@ -47,7 +48,21 @@ missing_nothing(DestReceiver *self)
 {
 }
 
-/* The place of a row and its key, which keeps the names of staged rows: c1, c3. */
+/* The key, which keeps the names of staged rows: c1, c3. */
+static void
+add_key_columns(const Target *target, TupleDesc desc, int after)
+{
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		const TargetColumn *column = &target->columns[target->keys[i].column];
+		int			attnum = after + i + 1;
+
+		TupleDescInitEntry(desc, attnum, psprintf("c%d", target->keys[i].column + 1), column->type, column->typmod, 0);
+		TupleDescInitEntryCollation(desc, attnum, column->collation);
+	}
+}
+
+/* The place of a row and its key. */
 static TupleDesc
 missing_desc(const Target *target)
 {
@@ -55,13 +70,7 @@ missing_desc(const Target *target)
 
 	TupleDescInitEntry(desc, 1, DIFF_PLACE, TIDOID, -1, 0);
 	TupleDescInitEntry(desc, 2, DIFF_LEAF, OIDOID, -1, 0);
-	for (int i = 0; i < target->nkeys; i++)
-	{
-		const TargetColumn *column = &target->columns[target->keys[i].column];
-
-		TupleDescInitEntry(desc, i + 3, psprintf("c%d", target->keys[i].column + 1), column->type, column->typmod, 0);
-		TupleDescInitEntryCollation(desc, i + 3, column->collation);
-	}
+	add_key_columns(target, desc, 2);
 	return desc;
 }
 
@@ -150,6 +159,26 @@ find_rows(const Target *target, ParamListInfo params, const bytea *differing, bo
 	sql_stream(psprintf("SELECT t.ctid, t.tableoid%s, %s %s AND s.idem_import_here IS NULL%s",
 						key_columns(target, false), idem_target_hash(target, false), from_clause(target), bucket),
 			   params, now, &receiver.pub);
+}
+
+/* SELECT t."a" FROM ... AND s.idem_import_here IS NULL */
+Tuplestorestate *
+idem_missing_keys(const Target *target, const Unit *unit, const Present *present, bool now, TupleDesc *desc)
+{
+	Tuplestorestate *keys = tuplestore_begin_heap(true, false, work_mem);
+	DestReceiver *receiver = CreateTuplestoreDestReceiver();
+
+	*desc = CreateTemplateTupleDesc(target->nkeys);
+	add_key_columns(target, *desc, 0);
+	SetTuplestoreDestReceiverParams(receiver, keys, CurrentMemoryContext, false, NULL, NULL);
+	sql_begin();
+	sql_register(PRESENT, present->desc, present->rows, present->nrows);
+	sql_stream(psprintf("SELECT %s %s AND s.idem_import_here IS NULL",
+						key_columns(target, false) + strlen(", "), from_clause(target)),
+			   idem_unit_params(target->scope, unit), now, receiver);
+	sql_forget(PRESENT);
+	sql_end();
+	return keys;
 }
 
 Missing *

@@ -40,4 +40,11 @@ extern Missing *idem_missing_find(const Target *target, const Unit *unit, const 
 								  int64 total, bool now);
 extern void idem_missing_free(Missing *missing);
 
+/*
+ * The keys of all such rows of a target of any kind, in a tuplestore of the
+ * columns c1, ... that desc describes.
+ */
+extern Tuplestorestate *idem_missing_keys(const Target *target, const Unit *unit, const Present *present,
+										  bool now, TupleDesc *desc);
+
 #endif							/* IDEM_MISSING_H */

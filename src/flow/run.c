@@ -37,6 +37,7 @@
 #include "flow/pin.h"
 #include "flow/run_unit.h"
 #include "flow/steps.h"
+#include "flow/verify.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
@@ -126,6 +127,7 @@ read_source(Run *run, List *units)
 	bool		current = true;
 	Unit	   *only = list_length(units) == 1 ? linitial(units) : NULL;
 	bool		partial = idem_run_is_partial(run);
+	Verification *verify = run->request->verify;
 	Receipt		receipt;
 	Comparison	comparison = {0};
 	Stage	   *stage;
@@ -141,8 +143,11 @@ read_source(Run *run, List *units)
 	else if (only != NULL)
 	{
 		idem_compare(run->source, run->def, only, &receipt, run->request->force, &comparison);
-		if (skip_compared(run, only, &receipt, &comparison) ||
-			idem_run_swap(run, only, &receipt, &comparison))
+		if (verify != NULL && idem_verify_compared(run, only, &receipt, &comparison))
+			return true;
+		if (verify == NULL &&
+			(skip_compared(run, only, &receipt, &comparison) ||
+			 idem_run_swap(run, only, &receipt, &comparison)))
 			return true;
 	}
 
@@ -171,11 +176,10 @@ read_source(Run *run, List *units)
 				oldcxt = MemoryContextSwitchTo(unit_cxt);
 				idem_run_receipt(run, name, &receipt);
 				if (only != NULL)
-				{
 					add_spared(&staged, &comparison);
-					idem_run_apply_unit(run, stage, &staged, &receipt, &comparison);
-				}
-				else if (partial)
+				if (verify != NULL)
+					idem_verify_unit(run, stage, &staged, &receipt, only != NULL ? &comparison : NULL);
+				else if (only != NULL || partial)
 					idem_run_apply_unit(run, stage, &staged, &receipt, &comparison);
 				else if (!idem_run_skip_unit(run, staged.unit, &receipt, &staged.read, NULL))
 					idem_run_apply_unit(run, stage, &staged, &receipt, NULL);
@@ -185,6 +189,8 @@ read_source(Run *run, List *units)
 		idem_stage_free_unit(&staged);
 		MemoryContextDelete(unit_cxt);
 	}
+	if (verify != NULL && units == NIL)
+		idem_verify_absent(run, stage);
 	idem_stage_end(stage);
 	if (run->movers != NULL)
 		tuplestore_end(run->movers);
@@ -198,7 +204,8 @@ read_source(Run *run, List *units)
 static bool
 is_tracked(const Run *run)
 {
-	return run->def->track != TRACK_NONE && run->request->scope == NULL && !OidIsValid(run->request->source);
+	return run->def->track != TRACK_NONE && run->request->scope == NULL && !OidIsValid(run->request->source) &&
+		run->request->verify == NULL;
 }
 
 /* What is read of the source, under the active snapshot. */
@@ -233,6 +240,23 @@ run_units(Run *run, List *units)
 		run->reread = !complete;
 		PopActiveSnapshot();
 		UnregisterSnapshot(snapshot);
+	}
+}
+
+/* A source that is read unit by unit can't tell which units there are; the ledger does. */
+static void
+verify_applied(Run *run)
+{
+	ListCell   *lc;
+
+	foreach(lc, idem_verify_applied_units(run))
+	{
+		MemoryContext unit_cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import unit", ALLOCSET_DEFAULT_SIZES);
+		MemoryContext oldcxt = MemoryContextSwitchTo(unit_cxt);
+
+		run_units(run, list_make1(lfirst(lc)));
+		MemoryContextSwitchTo(oldcxt);
+		MemoryContextDelete(unit_cxt);
 	}
 }
 
@@ -345,14 +369,17 @@ run_import(Run *run)
 	units = parse_scope(run);
 	label = pstrdup(run->record->unit);
 	run->source = idem_source_open(run->def, run->target, request->source);
-	if (run->source->by_unit && units == NIL)
+	if (run->source->by_unit && units == NIL && request->verify == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the source of import \"%s\" has parameters and needs a scope", run->def->name),
 				 errhint("Give the unit, as in idem_import_run(%s, '2026-06-09').",
 						 quote_literal_cstr(run->def->name))));
 
-	run_units(run, units);
+	if (run->source->by_unit && units == NIL)
+		verify_applied(run);
+	else
+		run_units(run, units);
 
 	if (!request->plan)
 	{
@@ -382,6 +409,8 @@ idem_run(const RunRequest *request, RunTrace *trace)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("import \"%s\" has been altered meanwhile", run.def->name),
 				 errhint("Call again: what has been applied is found in place.")));
+	if (request->verify != NULL)
+		idem_verify_relax(run.def);
 	run.request = request;
 	run.trace = trace;
 	run.cxt = run_cxt;

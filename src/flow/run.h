@@ -20,6 +20,7 @@ typedef struct RunRequest
 	bool		force;			/* do not believe receipts */
 	bool		plan;			/* only count */
 	Oid			source;			/* read this relation instead, or InvalidOid */
+	struct Verification *verify;	/* with plan: compare with the receipts (flow/verify.h); or NULL */
 	/* of a call that commits each of its steps: */
 	int			version;		/* the definition that it began with; 0: any */
 	bool		alone;			/* rows of other units are other steps' affair */

@@ -129,7 +129,7 @@ idem_run_receipt(Run *run, const char *unit, Receipt *receipt)
 {
 	const Target *target = run->target;
 
-	idem_ledger_receipt(run->def->name, unit, true, receipt);
+	idem_ledger_receipt(run->def->name, unit, run->request->verify == NULL, receipt);
 	if (target->scope->ncolumns > 0 && !target->scope_in_key &&
 		(receipt->stale > 0 || run->def->delete_flag != NULL))
 		receipt->version = 0;

@@ -166,6 +166,26 @@ idem_definition_get(const char *name)
 }
 
 /*
+ * SELECT array_agg(name ORDER BY name COLLATE "C") AS names
+ * FROM idem_import_definition WHERE pg_has_role($1, owner::oid, 'USAGE')
+ */
+List *
+idem_definition_names(Oid role)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SqlParam	param = sql_datum(OIDOID, ObjectIdGetDatum(role), false);
+	House		house;
+	SqlRow		row;
+
+	sql_house_enter(&house);
+	(void) sql_row(psprintf("SELECT array_agg(name ORDER BY name COLLATE \"C\") AS names "
+							"FROM %sidem_import_definition WHERE pg_has_role($1, owner::oid, 'USAGE')", house.schema),
+				   sql_params(1, &param), true, cxt, &row);
+	sql_house_leave(&house);
+	return sql_column_texts(&row, "names");
+}
+
+/*
  * The columns that a definition has in the table, all but the version and
  * the dates, and their parameters in the same order.
  */

@@ -101,6 +101,9 @@ extern Definition *idem_definition_load(const char *name);
  */
 extern Definition *idem_definition_get(const char *name);
 
+/* The imports that a role may use, by name (List of String). */
+extern List *idem_definition_names(Oid role);
+
 /* Store a new import. */
 extern void idem_definition_insert(Definition *def);
 

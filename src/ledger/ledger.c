@@ -120,6 +120,7 @@ idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *r
 
 	receipt->version = (int) sql_column_int8(&row, "receipt_version", 0);
 	receipt->run_id = sql_column_int8(&row, "receipt_run_id", 0);
+	receipt->last_version = (int) sql_column_int8(&row, "version", 0);
 	receipt->source.rows = sql_column_int8(&row, "source_rows", 0);
 	receipt->source.checksum = column_checksum(&row, "source_checksum");
 	receipt->target.rows = sql_column_int8(&row, "target_rows", 0);
@@ -132,6 +133,29 @@ idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *r
 	receipt->approved_version = (int) sql_column_int8(&row, "version", 0);
 	approval = sql_column(&row, "approval", &isnull);
 	receipt->approval = isnull ? NULL : TextDatumGetCString(approval);
+}
+
+/*
+ * SELECT array_agg(unit ORDER BY unit COLLATE "C") AS units FROM
+ *    (SELECT unit FROM idem_import_ledger WHERE import = $1 AND receipt_run_id IS NOT NULL
+ *     EXCEPT SELECT unnest($2)) l
+ */
+List *
+idem_ledger_applied_units(const char *import, List *without, bool fresh)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SqlParam	param[] = {sql_text(import), sql_texts(without)};
+	House		house;
+	SqlRow		row;
+
+	sql_house_enter(&house);
+	(void) sql_row(psprintf("SELECT array_agg(unit ORDER BY unit COLLATE \"C\") AS units FROM "
+							"(SELECT unit FROM %sidem_import_ledger "
+							"WHERE import = $1 AND receipt_run_id IS NOT NULL "
+							"EXCEPT SELECT unnest($2)) l", house.schema),
+				   sql_params(lengthof(param), param), fresh, cxt, &row);
+	sql_house_leave(&house);
+	return sql_column_texts(&row, "units");
 }
 
 static SqlParam

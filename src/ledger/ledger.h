@@ -23,7 +23,8 @@ typedef struct Fingerprint
 typedef struct Receipt
 {
 	int			version;		/* of the definition; 0: there is no receipt */
-	int64		run_id;			/* that gave it */
+	int64		run_id;			/* that gave it; 0: the unit was never applied */
+	int			last_version;	/* of the definition that the last run used, even if it failed */
 	Fingerprint source;
 	Fingerprint target;
 	int64		stale;			/* of the source's rows, what a rerun counts again */
@@ -54,6 +55,9 @@ extern void idem_lock_checkpoint(const char *import);
  * otherwise as of the active snapshot.
  */
 extern void idem_ledger_receipt(const char *import, const char *unit, bool fresh, Receipt *receipt);
+
+/* The units that an import has ever applied, without some: names (List of String). */
+extern List *idem_ledger_applied_units(const char *import, List *without, bool fresh);
 
 /*
  * The unit has been applied by this run: write the receipt, clear any failure

@@ -64,6 +64,16 @@ for my $call ("'unit'", "'unit', '2026-01-01'", "'unit', '[2026-01-01,2026-01-05
 	is($standby->safe_psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; $plan; COMMIT"), $expected, "standby, repeatable read: plan($call)");
 }
 
+for my $call ('', "'unit'", "'unit', '2026-01-01'", "'log'")
+{
+	my $verify = "SELECT * FROM idem_import_verify($call) ORDER BY import, unit";
+	my $expected = $primary->safe_psql('postgres', $verify);
+	like($expected, $call =~ /log/ ? qr/\|missing\|/ : qr/\|stale\|/, "verify($call)");
+	is($standby->safe_psql('postgres', $verify), $expected, "standby: verify($call)");
+	is($primary->safe_psql('postgres', "BEGIN READ ONLY; $verify; COMMIT"), $expected, "read-only transaction: verify($call)");
+	is($standby->safe_psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; $verify; COMMIT"), $expected, "standby, repeatable read: verify($call)");
+}
+
 for my $sum ('SELECT count(*), idem_import_checksum(idem_import_hash(d)) FROM dst d',
 	"SELECT idem_import_key(1, 'a'::text, now()::date)",
 	'SELECT target_rows, target_checksum FROM idem_import_ledger ORDER BY unit',

@@ -86,15 +86,22 @@ SQL
 
 my $counts = 'unit, status, attempted, inserted, updated, unchanged, stale, collapsed, rejected, deleted, removed';
 
-# One run with its counts, and a forced one after it, which writes nothing.
+# One run with its counts, and a forced one after it, which writes nothing.  A
+# verification before tells how many rows it will write, if they have keys, and
+# after it finds nothing.
 sub run_is
 {
 	my ($call, $expected, $name, %opt) = @_;
 	my ($import) = $call =~ /'(\w+)'/;
+	my $last = $local->safe_psql('postgres', 'SELECT coalesce(max(run_id), 0) FROM idem_import_history');
 
 	is($local->safe_psql('postgres', "SELECT $counts FROM idem_import_plan($call)"), $expected, "$name: plan")
 		if !$opt{no_plan};
+	my $differing = $local->safe_psql('postgres', "SELECT sum(differing), every(state IN ('missing', 'stale', 'in_sync')), every(jsonb_array_length(keys) = least(differing, 10)) FROM idem_import_verify($call)");
 	is($local->safe_psql('postgres', "SELECT $counts FROM idem_import_run($call)"), $expected, $name);
+	my $written = $local->safe_psql('postgres', "SELECT sum(inserted + updated + deleted + removed) FROM idem_import_history WHERE run_id > $last");
+	is($differing, "$written|t|t", "$name: verified before") if !$opt{no_force};
+	is($local->safe_psql('postgres', "SELECT sum(differing), count(*) FILTER (WHERE state <> 'in_sync') FROM idem_import_verify($call)"), '0|0', "$name: verified");
 	$remote->safe_psql('postgres', 'TRUNCATE written');
 	is($local->safe_psql('postgres', "SELECT sum(inserted + updated + deleted + removed) FROM idem_import_run($call)"), '0', "$name: again");
 	is($local->safe_psql('postgres', "SELECT sum(inserted + updated + deleted + removed) FROM idem_import_run($call, force => true)"), '0', "$name: by force")

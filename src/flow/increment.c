@@ -210,6 +210,37 @@ idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
 	return increment;
 }
 
+bool
+idem_increment_is_behind(const Definition *def, Source *source)
+{
+	Checkpoint	now;
+	Stretch    *stretch;
+	SqlRow		row;
+	Datum		mark;
+	bool		behind;
+
+	idem_source_unbind(source);
+	idem_checkpoint_load(def->name, &now);
+	if (now.track != def->track)
+		return true;
+	if (def->track == TRACK_CURSOR)
+	{
+		stretch = idem_stretch_of_cursor(source);
+		mark = idem_mark_parse(source, now.text);
+		stretch->upper = &mark;
+		return idem_stretch_is_followed(source, NULL, stretch);
+	}
+	if (strcmp(now.cluster, idem_snapshot_cluster()) != 0)
+		return true;
+	idem_source_bind_unseen(source, now.text);
+	sql_begin();
+	behind = sql_row(psprintf("%s LIMIT 1", idem_source_select(source, "", NULL)), idem_source_params(source, NULL),
+					 false, CurrentMemoryContext, &row);
+	sql_end();
+	idem_source_unbind(source);
+	return behind;
+}
+
 /* A copy of the values that a stretch ends with; the old one goes. */
 static void
 remember_end(const Stretch *stretch, Paging *paging)

@@ -34,6 +34,7 @@ typedef struct Increment
 	char	   *note;			/* where it starts, and why; or NULL */
 	Checkpoint	next;			/* where the checkpoint will be, once it has been applied */
 	bool		moves;			/* that is not where it is now */
+	bool		behind;			/* of a verification: a run from the checkpoint on would find new rows */
 	/* for the page after it */
 	bool		anew;
 	bool		more;
@@ -49,6 +50,9 @@ typedef struct Increment
  */
 extern Increment *idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
 									   const Paging *paging, bool tracked, bool anew);
+
+/* Are there rows after the import's checkpoint?  Leaves the source unbound. */
+extern bool idem_increment_is_behind(const Definition *def, Source *source);
 
 /*
  * It has been applied: move the checkpoint, in the same transaction, and turn

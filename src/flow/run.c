@@ -219,6 +219,8 @@ begin_increment(Run *run, List *units)
 										  is_tracked(run) && !request->strays, request->force);
 	if (request->strays)
 		idem_steps_bind_strays(run->source, units);
+	if (request->verify != NULL && run->def->track != TRACK_NONE)
+		run->increment->behind = idem_increment_is_behind(run->def, run->source);
 }
 
 static void

@@ -9,13 +9,16 @@
  * run would wait for, and none that a standby refuses.
  *
  * What a state says is decided by what a run would write now.  A unit where
- * it would write nothing is in sync, whatever has changed elsewhere: in
- * columns that are ignored, in rows that lose, in rows of others that a merge
- * leaves alone.  Where it would write something, the receipt tells who moved:
+ * it would write nothing is in sync, whatever has changed in rows of the source
+ * that lose, or in columns that are ignored or kept.  But a target that
+ * somebody has changed is never called so, even where a run would leave it
+ * alone, as it does with rows of others.  Where a run would write something, the
+ * receipt tells who moved:
  *
  *	  receipt				source		target		rows	state
  *	  ----------------------------------------------------------------
  *	  believed				as then		as then		(not looked at)	in_sync
+ *	  believed				as then		changed		same	drifted
  *	  any, or none			any			any			same	in_sync
  *	  none, never applied	any			any			differ	missing
  *	  believed				as then		changed		differ	drifted
@@ -28,7 +31,8 @@
  * A receipt is not believed where a run could not vouch for the target: it did
  * not sum it, or others wrote it at the same time.  Its sum of the source is
  * good all the same.  A run that reads only what is new leaves such a receipt,
- * too, of what it read; a verification reads all of the source.
+ * too, of what it read; there the source counts as it was if nothing in it is
+ * new, since who changed the rest can't be told.  A verification reads all of it.
  *
  * "Differ" are the rows that the run would insert, update, delete or remove.
  * Rows that it would set aside count nowhere: not as rows of the source, and
@@ -57,6 +61,7 @@ typedef struct Facts
 	bool		source_same;	/* as the receipt says */
 	bool		target_same;	/* likewise, if it is believed */
 	bool		source_gone;	/* it had rows, and has none */
+	bool		below;			/* the receipt is of new rows only, and there are none now */
 } Facts;
 
 void
@@ -123,6 +128,18 @@ idem_verify_compared(Run *run, const Unit *unit, const Receipt *receipt, const C
 }
 
 /*
+ * Has the target changed in a way that is nobody's business but a run's?  Where
+ * columns are ignored or kept, their sum says nothing.
+ */
+static bool
+was_changed(const Run *run, const Facts *facts, const Receipt *receipt, const Fingerprint *target)
+{
+	return facts->believed && !facts->target_same &&
+		(receipt->target.rows != target->rows ||
+		 (run->def->ignore_columns == NIL && run->def->keep_columns == NIL));
+}
+
+/*
  * A run over several units does not ascribe rows outside of them to any, one
  * over a single unit does: the receipt may be of either.
  */
@@ -137,6 +154,8 @@ find_facts(const Run *run, const StagedUnit *staged, const Receipt *receipt, con
 	facts.believed = is_believed(run, receipt);
 	facts.source_same = idem_fingerprint_equal(&receipt->source, &staged->read) ||
 		idem_fingerprint_equal(&receipt->source, &staged->inside);
+	if (run->def->track != TRACK_NONE && !facts.believed)
+		facts.source_same = facts.below = !run->increment->behind;
 	facts.target_same = facts.believed && idem_fingerprint_equal(&receipt->target, target);
 	facts.source_gone = staged->inside.rows == 0 && receipt->source.rows > 0;
 	return facts;
@@ -161,6 +180,8 @@ what_changed(const Facts *facts, bool differs)
 		return "the unit was never applied";
 	if (facts->other_definition)
 		return "the definition has changed since the last run";
+	if (facts->below && differs)
+		return "rows have changed below the checkpoint, in the target or in the source";
 	if (facts->source_same)
 		return target_changed || differs ? "the target has changed since the last run" : NULL;
 	if (facts->source_gone)
@@ -195,7 +216,10 @@ idem_verify_unit(Run *run, Stage *stage, const StagedUnit *staged, const Receipt
 	}
 
 	found.differing = idem_verify_rows(run, stage, staged, comparison, &target, &found.keys);
-	found.state = found.differing > 0 ? state_of(&facts) : "in_sync";
+	if (found.differing > 0)
+		found.state = state_of(&facts);
+	else
+		found.state = facts.source_same && was_changed(run, &facts, receipt, &target) ? "drifted" : "in_sync";
 	detail = what_changed(&facts, found.differing > 0);
 	if (detail != NULL && found.differing == 0)
 		detail = psprintf("%s, but there is nothing to write", detail);

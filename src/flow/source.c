@@ -333,12 +333,14 @@ find_cursor(const Definition *def, Source *source, TupleDesc found)
 	Oid			type = att->atttypid;
 
 	source->cursor_name = def->cursor_column;
+	source->cursor_collation = att->attcollation;
 	source->cursor = psprintf("s.%s", quote_identifier(def->cursor_column));
 	if (column >= 0 && TypeCategory(getBaseType(type)) == TYPCATEGORY_STRING &&
 		TypeCategory(getBaseType(source->target->columns[column].type)) != TYPCATEGORY_STRING)
 	{
 		type = source->target->columns[column].type;
-		source->cursor = psprintf("CAST(%s AS %s)", source->cursor, format_type_be_qualified(type));
+		source->cursor = psprintf("CAST(%s AS %s)", source->cursor, idem_source_type(type, -1));
+		source->cursor_collation = get_typcollation(type);
 	}
 	source->cursor_type = type;
 }

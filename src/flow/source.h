@@ -47,6 +47,7 @@ typedef struct Source
 	const char *cursor_name;
 	char	   *cursor;			/* as what it is compared, over s */
 	Oid			cursor_type;
+	Oid			cursor_collation;
 	TupleDesc	raw;			/* of a row as read */
 	Node	  **coercions;		/* from raw to staged; NULL: taken as it is */
 	bool	   *dates;			/* text that is read as a date or time */
@@ -83,6 +84,12 @@ extern char *idem_source_select(const Source *source, const char *columns, const
 
 /* The unit's parameters (NULL: none), then those of the bounds. */
 extern ParamListInfo idem_source_params(const Source *source, const Unit *unit);
+
+/*
+ * A type as SQL spells it in a cast.  Without a typmod it limits nothing, as
+ * "character", which is one character, would.
+ */
+extern char *idem_source_type(Oid type, int32 typmod);
 
 /* "c1, c2, gone, o1": the columns of a staged row. */
 extern char *idem_source_names(const Source *source);

@@ -12,6 +12,12 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+char *
+idem_source_type(Oid type, int32 typmod)
+{
+	return format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
 /* SELECT <columns> FROM (SELECT * FROM public.stage) AS s WHERE <bounds> AND <where> */
 char *
 idem_source_select(const Source *source, const char *columns, const char *where)

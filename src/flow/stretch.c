@@ -40,10 +40,14 @@ idem_stretch_of_cursor(const Source *source)
 	stretch->columns[0].expression = source->cursor;
 	stretch->columns[0].type = source->cursor_type;
 	stretch->columns[0].lt_opr = type->lt_opr;
+	stretch->columns[0].collation = source->cursor_collation;
 	return stretch;
 }
 
-/* Rows whose keys are equal to the target must not come apart. */
+/*
+ * Rows whose keys are equal to the target must not come apart: they are compared
+ * as what they will be there, numeric(10,2) or char(3).
+ */
 Stretch *
 idem_stretch_of_key(const Source *source)
 {
@@ -59,13 +63,14 @@ idem_stretch_of_key(const Source *source)
 		Form_pg_attribute att = TupleDescAttr(source->raw, key->column);
 		char	   *expression = psprintf("s.%s", quote_identifier(column->name));
 
-		if (att->atttypid != column->type)
-			expression = psprintf("CAST(%s AS %s)", expression, format_type_be_qualified(column->type));
+		if (source->coercions[key->column] != NULL)
+			expression = psprintf("CAST(%s AS %s)", expression, idem_source_type(column->type, column->typmod));
 		if (OidIsValid(key->collation) && key->collation != att->attcollation)
 			expression = psprintf("(%s COLLATE %s)", expression, generate_collation_name(key->collation));
 		stretch->columns[i].expression = expression;
 		stretch->columns[i].type = column->type;
 		stretch->columns[i].lt_opr = key->lt_opr;
+		stretch->columns[i].collation = key->collation;
 	}
 	return stretch;
 }
@@ -205,7 +210,7 @@ find_row(Source *source, const Unit *unit, const Stretch *stretch, bool last, in
 	initStringInfo(&columns);
 	for (int i = 0; i < stretch->ncolumns; i++)
 		appendStringInfo(&columns, "%sCAST(%s AS %s) AS v%d", i > 0 ? ", " : "", stretch->columns[i].expression,
-						 format_type_be_qualified(stretch->columns[i].type), i + 1);
+						 idem_source_type(stretch->columns[i].type, -1), i + 1);
 	initStringInfo(&where);
 	if (unit != NULL && source->within != NULL)
 		appendStringInfo(&where, "%s AND ", source->within);
@@ -261,5 +266,5 @@ bool
 idem_stretch_before(const Stretch *stretch, Datum a, Datum b)
 {
 	return DatumGetBool(OidFunctionCall2Coll(get_opcode(stretch->columns[0].lt_opr),
-											 get_typcollation(stretch->columns[0].type), a, b));
+											 stretch->columns[0].collation, a, b));
 }

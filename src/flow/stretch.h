@@ -15,6 +15,7 @@ typedef struct StretchColumn
 	char	   *expression;		/* over s */
 	Oid			type;
 	Oid			lt_opr;			/* its <, from which the other operators follow */
+	Oid			collation;
 } StretchColumn;
 
 typedef struct Stretch

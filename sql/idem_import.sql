@@ -118,8 +118,9 @@ CREATE TABLE idem_import_checkpoint (
 	track      text NOT NULL CHECK (track IN ('cursor', 'snapshot')),
 	checkpoint text NOT NULL,           -- the mark: a value of the cursor column, or a snapshot
 	mark_at    timestamptz,             -- the mark as a time, if it is one
+	kind       text,                    -- of a mark: the type and collation of its column
 	cluster    text,                    -- of a snapshot: whose transactions it tells of
-	run_id     bigint,                  -- the run that moved it; NULL: it was rewound
+	run_id     bigint,                  -- the run that moved it; NULL: it was rewound, or read rows of no unit
 	moved_at   timestamptz NOT NULL
 );
 

@@ -82,7 +82,6 @@ run_pages(UnitsCall *call, const Step *step, const Steps *steps, MemoryContext c
 
 	paging.cxt = cxt;
 	paging.size = steps->batch_size;
-	call->request.version = steps->version;
 	call->request.scope = step->scope;
 	call->request.alone = step->alone;
 	call->request.strays = step->strays;
@@ -142,6 +141,8 @@ idem_import_run_units(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(cxt);
 	steps = idem_steps(call->request.import, call->request.scope);
+	call->request.version = steps->version;
+	call->request.created_at = steps->created_at;
 	foreach(lc, steps->steps)
 	{
 		MemoryContext step_cxt = AllocSetContextCreate(cxt, "idem_import pages", ALLOCSET_DEFAULT_SIZES);

@@ -19,7 +19,8 @@
  *
  * Pages divide the same rows further, by the cursor or else by the key.  The
  * mark follows page by page; a snapshot only holds when all pages are done, and
- * is that of the first one.
+ * is that of the first one.  Between two pages anything may happen: if the
+ * checkpoint has been set back, the rows of the pages before are wanted again.
  *
  *-------------------------------------------------------------------------
  */
@@ -31,6 +32,7 @@
 #include "base/sql.h"
 #include "catalog/pg_am_d.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "flow/increment.h"
 #include "flow/mark.h"
 #include "utils/builtins.h"
@@ -54,9 +56,16 @@ is_empty(const Target *target)
 	return !found;
 }
 
+/* A table may become a child with rows that were written long ago. */
+static bool
+has_children(Oid relid)
+{
+	return has_subclass(relid) && find_inheritance_children(relid, NoLock) != NIL;
+}
+
 /* Why a checkpoint can't be believed; NULL if it can. */
 static const char *
-distrust(const Definition *def, const Target *target, const Checkpoint *checkpoint, bool anew)
+distrust(const Definition *def, const Source *source, const Checkpoint *checkpoint, bool anew)
 {
 	if (anew)
 		return "force";
@@ -64,7 +73,11 @@ distrust(const Definition *def, const Target *target, const Checkpoint *checkpoi
 		return "there is no checkpoint";
 	if (def->track == TRACK_SNAPSHOT && strcmp(checkpoint->cluster, idem_snapshot_cluster()) != 0)
 		return "the checkpoint is of another server, or of a time before a recovery";
-	if (is_empty(target))
+	if (def->track == TRACK_SNAPSHOT && has_children(def->source_table))
+		return "the source has child tables";
+	if (def->track == TRACK_CURSOR && strcmp(checkpoint->kind, idem_mark_kind(source)) != 0)
+		return "the cursor column had another type";
+	if (is_empty(source->target))
 		return "the target is empty";
 	return NULL;
 }
@@ -87,6 +100,8 @@ move_mark(const Source *source, Increment *increment, const Checkpoint *start)
 		return;
 	increment->next.track = TRACK_CURSOR;
 	increment->next.text = idem_mark_text(source, mark);
+	increment->next.kind = idem_mark_kind(source);
+	increment->next.cluster = NULL;
 	increment->next.has_time = idem_mark_time(source, mark, &increment->next.time);
 	increment->moves = true;
 }
@@ -128,6 +143,9 @@ begin_cursor(const Definition *def, Source *source, Increment *increment, const 
 		mark = idem_mark_parse(source, start->text);
 		stretch->lower = palloc(sizeof(Datum));
 		stretch->lower[0] = def->overlap != NULL ? idem_mark_lowered(source, mark, def->overlap) : mark;
+		/* '1 month -30 days' is not negative, but in February */
+		if (idem_stretch_before(stretch, mark, stretch->lower[0]))
+			stretch->lower[0] = mark;
 		stretch->inclusive = true;
 	}
 	idem_stretch_end(source, NULL, stretch, rows);
@@ -160,13 +178,60 @@ move_snapshot(Increment *increment, const Paging *paging)
 		return;
 	increment->next.track = TRACK_SNAPSHOT;
 	increment->next.text = first != NULL ? pstrdup(first) : increment->snapshot;
+	increment->next.kind = NULL;
 	increment->next.cluster = idem_snapshot_cluster();
 	increment->moves = true;
 }
 
+/* The first transaction number that a snapshot may not have seen. */
+static uint64
+snapshot_start(const char *text)
+{
+	Datum		snapshot = DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(text));
+
+	return U64FromFullTransactionId(DatumGetFullTransactionId(DirectFunctionCall1(pg_snapshot_xmin, snapshot)));
+}
+
+/* Does the checkpoint that is wanted lie after the one that there is? */
+static bool
+is_ahead(const Source *source, const Checkpoint *now, const char *wanted)
+{
+	if (now->track == TRACK_SNAPSHOT)
+		return snapshot_start(wanted) > snapshot_start(now->text);
+	return idem_stretch_before(idem_stretch_of_cursor(source), idem_mark_parse(source, now->text),
+							   idem_mark_parse(source, wanted));
+}
+
+/* Is the checkpoint where the page before has left it, or has another run moved it on? */
+static bool
+is_in_place(const Definition *def, const Source *source, const Paging *paging, const Checkpoint *now)
+{
+	if (paging->checkpoint == NULL)
+		return true;
+	if (now->track != def->track)
+		return false;
+	if (now->track == TRACK_CURSOR && strcmp(now->kind, idem_mark_kind(source)) != 0)
+		return false;
+	if (strcmp(now->text, paging->checkpoint) == 0)
+		return true;
+	if (now->track == TRACK_SNAPSHOT)
+		return snapshot_start(now->text) > snapshot_start(paging->checkpoint);
+	return !is_ahead(source, now, paging->checkpoint);
+}
+
+static void
+begin_again(Paging *paging)
+{
+	paging->begun = false;
+	paging->anew = false;
+	paging->checkpoint = NULL;
+	paging->end = NULL;
+	paging->snapshot = NULL;
+}
+
 Increment *
 idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
-					 const Paging *paging, bool tracked, bool anew)
+					 Paging *paging, bool tracked, bool anew)
 {
 	Increment  *increment = palloc0(sizeof(Increment));
 	Checkpoint	now = {0};
@@ -178,12 +243,18 @@ idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
 		idem_checkpoint_load(def->name, &now);
 	increment->next = now;
 
+	if (paging != NULL && paging->begun && tracked && !is_in_place(def, source, paging, &now))
+	{
+		begin_again(paging);
+		anew = false;
+	}
+
 	/* what one page has begun with, the others go on with */
-	if (paging != NULL && paging->number > 1)
+	if (paging != NULL && paging->begun)
 		increment->anew = paging->anew;
 	else if (tracked)
 	{
-		const char *why = distrust(def, source->target, &now, anew);
+		const char *why = distrust(def, source, &now, anew);
 
 		increment->anew = why != NULL;
 		if (why != NULL)
@@ -225,12 +296,14 @@ idem_increment_is_behind(const Definition *def, Source *source)
 		return true;
 	if (def->track == TRACK_CURSOR)
 	{
+		if (strcmp(now.kind, idem_mark_kind(source)) != 0)
+			return true;
 		stretch = idem_stretch_of_cursor(source);
 		mark = idem_mark_parse(source, now.text);
 		stretch->upper = &mark;
 		return idem_stretch_is_followed(source, NULL, stretch);
 	}
-	if (strcmp(now.cluster, idem_snapshot_cluster()) != 0)
+	if (strcmp(now.cluster, idem_snapshot_cluster()) != 0 || has_children(def->source_table))
 		return true;
 	idem_source_bind_unseen(source, now.text);
 	sql_begin();
@@ -268,6 +341,13 @@ remember_end(const Stretch *stretch, Paging *paging)
 	paging->types = types;
 }
 
+/* What it stands for no longer holds, until all pages have been applied. */
+static bool
+is_forgotten(const Increment *increment)
+{
+	return !increment->moves && increment->tracked && increment->anew && increment->more;
+}
+
 static void
 turn_page(const Increment *increment, Paging *paging)
 {
@@ -275,6 +355,11 @@ turn_page(const Increment *increment, Paging *paging)
 
 	paging->more = increment->more;
 	paging->anew = increment->anew;
+	paging->begun = true;
+	if (paging->checkpoint != NULL)
+		pfree(paging->checkpoint);
+	paging->checkpoint = is_forgotten(increment) || increment->next.track == TRACK_NONE ? NULL :
+		pstrdup(increment->next.text);
 	if (paging->snapshot == NULL && increment->snapshot != NULL)
 		paging->snapshot = pstrdup(increment->snapshot);
 	if (increment->stretch->upper != NULL)
@@ -287,8 +372,7 @@ idem_increment_applied(const Definition *def, Increment *increment, Paging *pagi
 {
 	if (increment->moves)
 		idem_checkpoint_move(def->name, &increment->next, run_id);
-	else if (increment->tracked && increment->anew && increment->more)
-		/* what it stands for no longer holds, until all pages have been applied */
+	else if (is_forgotten(increment))
 		(void) idem_checkpoint_forget(def->name);
 	if (paging != NULL)
 		turn_page(increment, paging);
@@ -317,6 +401,8 @@ require_plain_table(const Definition *def)
 		refuse_table(psprintf("\"%s\" is not one.", RelationGetRelationName(rel)));
 	if (rel->rd_rel->relam != HEAP_TABLE_AM_OID || idem_relation_remote(rel) || idem_relation_distributed(rel))
 		refuse_table(psprintf("The rows of \"%s\" are stored elsewhere.", RelationGetRelationName(rel)));
+	if (has_children(def->source_table))
+		refuse_table(psprintf("\"%s\" has child tables.", RelationGetRelationName(rel)));
 	RelationClose(rel);
 }
 
@@ -336,25 +422,6 @@ idem_increment_require(const Definition *def, Source *source)
 		idem_mark_require_overlap(source, def->overlap);
 }
 
-/* The first transaction number that a snapshot may not have seen. */
-static uint64
-snapshot_start(const char *text)
-{
-	Datum		snapshot = DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(text));
-
-	return U64FromFullTransactionId(DatumGetFullTransactionId(DirectFunctionCall1(pg_snapshot_xmin, snapshot)));
-}
-
-/* Does the checkpoint that is wanted lie after the one that there is? */
-static bool
-is_ahead(const Source *source, const Checkpoint *now, const char *wanted)
-{
-	if (now->track == TRACK_SNAPSHOT)
-		return snapshot_start(wanted) > snapshot_start(now->text);
-	return idem_stretch_before(idem_stretch_of_cursor(source), idem_mark_parse(source, now->text),
-							   idem_mark_parse(source, wanted));
-}
-
 void
 idem_increment_rewind(const Definition *def, Source *source, const char *text)
 {
@@ -372,7 +439,8 @@ idem_increment_rewind(const Definition *def, Source *source, const char *text)
 	}
 
 	idem_checkpoint_load(def->name, &checkpoint);
-	if (checkpoint.track != def->track)
+	if (checkpoint.track != def->track ||
+		(def->track == TRACK_CURSOR && strcmp(checkpoint.kind, idem_mark_kind(source)) != 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("import \"%s\" has no checkpoint yet", def->name),

@@ -20,6 +20,8 @@ typedef struct Paging
 	MemoryContext cxt;
 	int64		size;			/* rows of a page, but for those of equal values */
 	int64		number;			/* of the page at hand, from 1 */
+	bool		begun;			/* there was one before, */
+	char	   *checkpoint;		/* which left the checkpoint here; NULL: nowhere */
 	bool		anew;			/* the first one was read from the start */
 	bool		more;			/* there are rows after it */
 	Datum	   *end;			/* the ordered columns of its last row; NULL: none so far */
@@ -45,18 +47,19 @@ typedef struct Increment
 /*
  * Bind the source to what the run is to read, under the active snapshot.
  * tracked: from the checkpoint on, unless it can't be believed, or "anew".
- * paging: no more than its next page; NULL: all at once.  Raises 55000 if the
- * columns have changed from page to page.
+ * paging: no more than its next page; NULL: all at once.  If the checkpoint has
+ * been set back since the page before, it is the first one from there.  Raises
+ * 55000 if the columns have changed from page to page.
  */
 extern Increment *idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
-									   const Paging *paging, bool tracked, bool anew);
+									   Paging *paging, bool tracked, bool anew);
 
 /* Are there rows after the import's checkpoint?  Leaves the source unbound. */
 extern bool idem_increment_is_behind(const Definition *def, Source *source);
 
 /*
  * It has been applied: move the checkpoint, in the same transaction, and turn
- * the page.
+ * the page.  run_id 0: no unit had rows in it.
  */
 extern void idem_increment_applied(const Definition *def, Increment *increment, Paging *paging, int64 run_id);
 

@@ -237,7 +237,9 @@ run_units(Run *run, List *units)
 
 		CHECK_FOR_INTERRUPTS();
 		PushActiveSnapshot(snapshot);
-		begin_increment(run, units);
+		/* what is read again is the same part: units that are done have no more of it */
+		if (!run->reread)
+			begin_increment(run, units);
 		complete = read_source(run, units);
 		run->reread = !complete;
 		PopActiveSnapshot();
@@ -385,12 +387,26 @@ run_import(Run *run)
 
 	if (!request->plan)
 	{
-		if (run->trace->results != NIL)
-			idem_increment_applied(run->def, run->increment, request->paging,
-								   ((RunRecord *) llast(run->trace->results))->run_id);
+		List	   *results = run->trace->results;
+
+		idem_increment_applied(run->def, run->increment, request->paging,
+							   results != NIL ? ((RunRecord *) llast(results))->run_id : 0);
 		settle_call(run, label);
 	}
 	idem_target_close(run->target);
+}
+
+/* What was in hand is not of the import as it is now; nothing of it is in the way of a new call. */
+static void
+require_unaltered(const RunRequest *request, const Definition *def)
+{
+	if (request->version == 0 ||
+		(request->version == def->version && request->created_at == def->created_at))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("import \"%s\" has been altered meanwhile", def->name),
+			 errhint("Call again: what has been applied is found in place.")));
 }
 
 void
@@ -406,11 +422,7 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	run.def = idem_definition_get(request->import);
 	idem_lock_import(request->import, request->plan ? AccessShareLock : RowExclusiveLock);
 	run.def = idem_definition_get(request->import);
-	if (request->version != 0 && request->version != run.def->version)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("import \"%s\" has been altered meanwhile", run.def->name),
-				 errhint("Call again: what has been applied is found in place.")));
+	require_unaltered(request, run.def);
 	if (request->verify != NULL)
 		idem_verify_relax(run.def);
 	run.request = request;

@@ -22,7 +22,8 @@ typedef struct RunRequest
 	Oid			source;			/* read this relation instead, or InvalidOid */
 	struct Verification *verify;	/* with plan: compare with the receipts (flow/verify.h); or NULL */
 	/* of a call that commits each of its steps: */
-	int			version;		/* the definition that it began with; 0: any */
+	int			version;		/* of the definition that they follow; 0: as it is */
+	TimestampTz created_at;		/* and when that was created */
 	bool		alone;			/* rows of other units are other steps' affair */
 	bool		strays;			/* only rows that belong to none of the units */
 	Paging	   *paging;			/* the next page of the source; NULL: all of it */
@@ -44,7 +45,8 @@ typedef struct RunTrace
 /*
  * Run an import, in the caller's transaction, as its owner and with its
  * settings.  Raises what DESIGN calls class II, 42704 and 42501 for an import
- * that is not there for the current user, and what PostgreSQL raises.
+ * that is not there for the current user, 55000 if it is not the one that the
+ * request was made for any more, and what PostgreSQL raises.
  */
 extern void idem_run(const RunRequest *request, RunTrace *trace);
 

@@ -196,6 +196,7 @@ idem_steps(const char *import, const char *scope)
 	idem_lock_import(import, RowExclusiveLock);
 	def = idem_definition_get(import);
 	steps->version = def->version;
+	steps->created_at = def->created_at;
 	steps->batch_size = def->batch_size;
 
 	idem_pin(def, &pin);

@@ -20,7 +20,8 @@ typedef struct Step
 
 typedef struct Steps
 {
-	int			version;		/* of the definition that they follow */
+	int			version;		/* of the definition that they follow, */
+	TimestampTz created_at;		/* and when it was created */
 	int64		batch_size;		/* NO_LIMIT: a step is one batch */
 	List	   *steps;			/* of Step * */
 } Steps;

@@ -48,6 +48,7 @@ idem_checkpoint_load(const char *import, Checkpoint *checkpoint)
 
 	checkpoint->track = idem_track_parse(sql_column_text(&row, "track"));
 	checkpoint->text = sql_column_text(&row, "checkpoint");
+	checkpoint->kind = sql_column_text(&row, "kind");
 	checkpoint->cluster = sql_column_text(&row, "cluster");
 	time = sql_column(&row, "mark_at", &isnull);
 	checkpoint->has_time = !isnull;
@@ -62,6 +63,7 @@ idem_checkpoint_move(const char *import, const Checkpoint *checkpoint, int64 run
 		sql_text(idem_track_name(checkpoint->track)),
 		sql_text(checkpoint->text),
 		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(checkpoint->time), !checkpoint->has_time),
+		sql_text(checkpoint->kind),
 		sql_text(checkpoint->cluster),
 		sql_datum(INT8OID, Int64GetDatum(run_id), run_id == 0)
 	};
@@ -71,13 +73,13 @@ idem_checkpoint_move(const char *import, const Checkpoint *checkpoint, int64 run
 	sql_house_enter(&house);
 	sql_execute(SPI_OK_INSERT,
 				psprintf("INSERT INTO %sidem_import_checkpoint AS c "
-						 "(import, track, checkpoint, mark_at, cluster, run_id, moved_at) "
-						 "VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp()) "
+						 "(import, track, checkpoint, mark_at, kind, cluster, run_id, moved_at) "
+						 "VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp()) "
 						 "ON CONFLICT (import) DO UPDATE SET track = excluded.track, "
 						 "checkpoint = excluded.checkpoint, mark_at = excluded.mark_at, "
-						 "cluster = excluded.cluster, run_id = excluded.run_id, moved_at = excluded.moved_at "
-						 "WHERE (c.track, c.checkpoint, c.cluster) "
-						 "IS DISTINCT FROM (excluded.track, excluded.checkpoint, excluded.cluster)",
+						 "kind = excluded.kind, cluster = excluded.cluster, run_id = excluded.run_id, moved_at = excluded.moved_at "
+						 "WHERE (c.track, c.checkpoint, c.kind, c.cluster) "
+						 "IS DISTINCT FROM (excluded.track, excluded.checkpoint, excluded.kind, excluded.cluster)",
 						 house.schema),
 				params);
 	sql_house_leave(&house);

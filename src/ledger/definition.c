@@ -21,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/numeric.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 static const char *const mode_words[] = {"merge", "insert_only", "overwrite", NULL};
 static const char *const out_of_scope_words[] = {"error", "reject", "ignore", NULL};
@@ -92,6 +93,7 @@ definition_from_row(const SqlRow *row)
 
 	def->name = sql_column_text(row, "name");
 	def->version = (int) sql_column_int8(row, "version", 0);
+	def->created_at = DatumGetTimestampTz(sql_column(row, "created_at", &isnull));
 	def->owner = sql_column_oid(row, "owner");
 	def->source_table = sql_column_oid(row, "source_table");
 	def->source_query = sql_column_text(row, "source_query");

@@ -9,6 +9,7 @@
 #define IDEM_DEFINITION_H
 
 #include "base/sql.h"
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
@@ -48,6 +49,7 @@ typedef struct Definition
 {
 	char	   *name;
 	int			version;
+	TimestampTz created_at;
 	Oid			owner;
 	Oid			source_table;	/* either this ... */
 	char	   *source_query;	/* ... or this */

@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "arguments.h"
+#include "base/sql.h"
 #include "executor/spi.h"
 #include "flow/steps.h"
 #include "fmgr.h"
@@ -48,6 +49,11 @@ run_step(void *arg)
 	UnitsCall  *call = arg;
 
 	idem_run(&call->request, &call->trace);
+
+	/* what the commit would check fails here, where the failure is recorded */
+	sql_begin();
+	sql_execute(SPI_OK_UTILITY, "SET CONSTRAINTS ALL IMMEDIATE", NULL);
+	sql_end();
 }
 
 /* One run, in a transaction of its own. */
@@ -57,6 +63,7 @@ commit_step(UnitsCall *call)
 	Recording	recording = {{0}};
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import step", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcxt = MemoryContextSwitchTo(cxt);
+	bool		counts;
 
 	/* nobody has a snapshot after a commit */
 	EnsurePortalSnapshotExists();
@@ -67,11 +74,12 @@ commit_step(UnitsCall *call)
 	call->trace.results = NIL;
 	idem_recorded(run_step, call, &recording);
 	tuplestore_end(recording.rejects);
-	call->committed += list_length(call->trace.results) > 0;
+	counts = call->trace.results != NIL;
 
 	MemoryContextSwitchTo(oldcxt);
 	MemoryContextDelete(cxt);
 	SPI_commit();
+	call->committed += counts;
 }
 
 /* All pages of a step; one, if it is not to be divided. */

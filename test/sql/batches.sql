@@ -213,6 +213,21 @@ SELECT "row" FROM idem_import_reject WHERE import = 'checked' AND resolved_at IS
 SELECT place($$SELECT idem_import_run('checked', force => true)$$);
 SELECT idem_import_drop('checked', true);
 
+-- what is checked at the commit fails with its batch, too
+CREATE TABLE parent (id int PRIMARY KEY);
+CREATE TABLE child (id int PRIMARY KEY, parent int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO parent SELECT generate_series(1, 4);
+SELECT idem_import_create('deferred', 'SELECT g AS id, g AS parent FROM generate_series(1, 6) g', 'child', key => ARRAY['id'], batch_size => 2);
+\set SHOW_CONTEXT always
+CALL idem_import_run_units('deferred');
+\set SHOW_CONTEXT never
+SELECT array_agg(id) FROM child;
+SELECT status, sqlstate FROM runs WHERE import = 'deferred';
+INSERT INTO parent VALUES (5), (6);
+CALL idem_import_run_units('deferred');
+SELECT count(*) FROM child;
+SELECT idem_import_drop('deferred', true);
+
 --
 -- units
 --

@@ -63,6 +63,13 @@ has_children(Oid relid)
 	return has_subclass(relid) && find_inheritance_children(relid, NoLock) != NIL;
 }
 
+/* Is a mark one of the cursor column as it is now? */
+static bool
+is_of_kind(const Checkpoint *checkpoint, const Source *source)
+{
+	return checkpoint->kind != NULL && strcmp(checkpoint->kind, idem_mark_kind(source)) == 0;
+}
+
 /* Why a checkpoint can't be believed; NULL if it can. */
 static const char *
 distrust(const Definition *def, const Source *source, const Checkpoint *checkpoint, bool anew)
@@ -75,7 +82,7 @@ distrust(const Definition *def, const Source *source, const Checkpoint *checkpoi
 		return "the checkpoint is of another server, or of a time before a recovery";
 	if (def->track == TRACK_SNAPSHOT && has_children(def->source_table))
 		return "the source has child tables";
-	if (def->track == TRACK_CURSOR && strcmp(checkpoint->kind, idem_mark_kind(source)) != 0)
+	if (def->track == TRACK_CURSOR && !is_of_kind(checkpoint, source))
 		return "the cursor column had another type";
 	if (is_empty(source->target))
 		return "the target is empty";
@@ -210,7 +217,7 @@ is_in_place(const Definition *def, const Source *source, const Paging *paging, c
 		return true;
 	if (now->track != def->track)
 		return false;
-	if (now->track == TRACK_CURSOR && strcmp(now->kind, idem_mark_kind(source)) != 0)
+	if (now->track == TRACK_CURSOR && !is_of_kind(now, source))
 		return false;
 	if (strcmp(now->text, paging->checkpoint) == 0)
 		return true;
@@ -296,7 +303,7 @@ idem_increment_is_behind(const Definition *def, Source *source)
 		return true;
 	if (def->track == TRACK_CURSOR)
 	{
-		if (strcmp(now.kind, idem_mark_kind(source)) != 0)
+		if (!is_of_kind(&now, source))
 			return true;
 		stretch = idem_stretch_of_cursor(source);
 		mark = idem_mark_parse(source, now.text);
@@ -440,7 +447,7 @@ idem_increment_rewind(const Definition *def, Source *source, const char *text)
 
 	idem_checkpoint_load(def->name, &checkpoint);
 	if (checkpoint.track != def->track ||
-		(def->track == TRACK_CURSOR && strcmp(checkpoint.kind, idem_mark_kind(source)) != 0))
+		(def->track == TRACK_CURSOR && !is_of_kind(&checkpoint, source)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("import \"%s\" has no checkpoint yet", def->name),

@@ -180,6 +180,47 @@ COMMENT ON TABLE idem_import_history IS 'a row per run, with exact counts';
 COMMENT ON TABLE idem_import_checkpoint IS 'how far the source of an import has been read';
 COMMENT ON TABLE idem_import_reject IS 'staged rows that could not be applied, with the reason';
 
+-- The outbox: at most one effect of a key, ever.
+CREATE TABLE idem_import_effect (
+	key          text PRIMARY KEY,
+	effect_id    bigint GENERATED ALWAYS AS IDENTITY,   -- effects that are due at the same time go in this order
+	kind         text NOT NULL,
+	payload      jsonb,
+	status       text NOT NULL CHECK (status IN ('awaiting_approval', 'pending', 'claimed', 'done', 'failed')),
+	import       text,                  -- whose run wants it; NULL: added by hand
+	unit         text,
+	run_id       bigint,
+	owner        regrole NOT NULL,      -- whose members may claim it
+	due_at       timestamptz,           -- from when on it may be claimed: of a claimed one, when the lease ends
+	attempt      int NOT NULL DEFAULT 0,    -- how many times it was claimed
+	failures     int NOT NULL DEFAULT 0,    -- how many of them were reported as failed, since it was released
+	token        uuid,                  -- of the last claim
+	result       jsonb,
+	error        text,                  -- of the last failure
+	approved_by  regrole,
+	approved_at  timestamptz,
+	created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+	claimed_at   timestamptz,
+	done_at      timestamptz,
+	CHECK ((due_at IS NOT NULL) = (status IN ('pending', 'claimed')))
+);
+
+-- what may be claimed, next first; effects leave it when they are done
+CREATE INDEX idem_import_effect_queue ON idem_import_effect (kind, owner, due_at, effect_id)
+	WHERE status IN ('pending', 'claimed');
+
+SELECT pg_catalog.pg_extension_config_dump('idem_import_effect', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_effect_effect_id_seq', '');
+
+ALTER TABLE idem_import_effect ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY visible ON idem_import_effect FOR SELECT
+	USING (pg_catalog.pg_has_role(owner, 'USAGE'));
+
+GRANT SELECT ON idem_import_effect TO PUBLIC;
+
+COMMENT ON TABLE idem_import_effect IS 'the outbox: actions on the outside world, each guarded by its key';
+
 CREATE TYPE idem_import_result AS (
 	run_id     bigint,
 	import     text,
@@ -402,6 +443,49 @@ AS 'MODULE_PATHNAME', 'idem_import_prune';
 
 COMMENT ON FUNCTION idem_import_prune(interval)
 	IS 'delete history and resolved rejects of the imports that one may run, older than that or all; returns how many';
+
+CREATE FUNCTION idem_import_effect_add(key text, kind text, payload jsonb, approval boolean DEFAULT false) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_effect_add';
+
+COMMENT ON FUNCTION idem_import_effect_add(text, text, jsonb, boolean)
+	IS 'have something done once for this key; returns the status, of the one that is there already too';
+
+CREATE FUNCTION idem_import_effect_claim(kind text, max_effects int DEFAULT 1, lease interval DEFAULT '1 minute')
+RETURNS TABLE (key text, payload jsonb, attempt int, token uuid)
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10
+AS 'MODULE_PATHNAME', 'idem_import_effect_claim';
+
+COMMENT ON FUNCTION idem_import_effect_claim(text, int, interval)
+	IS 'take effects to be carried out, oldest first; each goes to one claimer until the lease ends';
+
+CREATE FUNCTION idem_import_effect_done(key text, token uuid, result jsonb DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_effect_done';
+
+COMMENT ON FUNCTION idem_import_effect_done(text, uuid, jsonb)
+	IS 'report that a claimed effect was carried out, and what it gave';
+
+CREATE FUNCTION idem_import_effect_fail(key text, token uuid, error text, retry_in interval DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_effect_fail';
+
+COMMENT ON FUNCTION idem_import_effect_fail(text, uuid, text, interval)
+	IS 'report that a claimed effect failed; retry_in NULL: later each time, negative: never again';
+
+CREATE FUNCTION idem_import_effect_approve(key text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_effect_approve';
+
+COMMENT ON FUNCTION idem_import_effect_approve(text)
+	IS 'release an effect that waits for approval, or that has failed for good';
+
+CREATE FUNCTION idem_import_effect_result(key text) RETURNS jsonb
+LANGUAGE c STABLE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_effect_result';
+
+COMMENT ON FUNCTION idem_import_effect_result(text)
+	IS 'what an effect gave that is done; NULL if it is not';
 
 ------------------------------------------------------------------------------
 -- Keys, hashes and checksums

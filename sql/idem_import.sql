@@ -41,6 +41,7 @@ CREATE TABLE idem_import_definition (
 	reject_limit    bigint,
 	method          text NOT NULL CHECK (method IN ('auto', 'diff', 'swap', 'replace')),
 	settings        jsonb NOT NULL,
+	effects         text,               -- a SELECT over inserted, updated and deleted
 	created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
 	altered_at      timestamptz,
 	previous        jsonb NOT NULL DEFAULT '[]',   -- the versions before this one, oldest first

@@ -309,7 +309,6 @@ require_supported(FunctionCallInfo fcinfo)
 {
 	static const Interval ten_seconds = {INT64CONST(10000000), 0, 0};
 
-	idem_argument_refuse(fcinfo, ARG_EFFECTS, "effects");
 	if (!PG_ARGISNULL(ARG_MAX_ATTEMPTS) && PG_GETARG_INT32(ARG_MAX_ATTEMPTS) != 5)
 		refuse_unsupported("max_attempts");
 	if (!PG_ARGISNULL(ARG_BACKOFF) &&
@@ -354,6 +353,7 @@ idem_arguments_create(FunctionCallInfo fcinfo, Definition *def)
 	set_batch_size(fcinfo, def);
 	set_reject_limit(fcinfo, def);
 	set_method(fcinfo, def);
+	def->effects = argument_optional(fcinfo, ARG_EFFECTS);
 	set_settings(fcinfo, def);
 }
 
@@ -414,6 +414,8 @@ idem_arguments_alter(FunctionCallInfo fcinfo, Definition *def)
 		set_reject_limit(fcinfo, def);
 	if (!PG_ARGISNULL(ARG_METHOD))
 		set_method(fcinfo, def);
+	if (!PG_ARGISNULL(ARG_EFFECTS))
+		def->effects = argument_optional(fcinfo, ARG_EFFECTS);
 	if (!PG_ARGISNULL(ARG_SETTINGS))
 		set_settings(fcinfo, def);
 	return resolve;

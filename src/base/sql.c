@@ -149,6 +149,16 @@ sql_stream(const char *query, ParamListInfo params, bool fresh, DestReceiver *de
 	execute(SPI_OK_SELECT, query, &options);
 }
 
+uint64
+sql_stream_returning(int expected, const char *query, ParamListInfo params, DestReceiver *dest)
+{
+	SPIExecuteOptions options = {0};
+
+	options.params = params;
+	options.dest = dest;
+	return execute(expected, query, &options);
+}
+
 /* In CurrentMemoryContext. */
 static PlannedStmt *
 plan_query(const char *query, ParamListInfo params)

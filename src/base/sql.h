@@ -46,6 +46,9 @@ extern uint64 sql_execute(int expected, const char *query, ParamListInfo params)
 /* Stream a SELECT's rows into dest; fresh: with a new snapshot, else the active one. */
 extern void sql_stream(const char *query, ParamListInfo params, bool fresh, DestReceiver *dest);
 
+/* The same for a statement that writes, with RETURNING; returns the rows processed. */
+extern uint64 sql_stream_returning(int expected, const char *query, ParamListInfo params, DestReceiver *dest);
+
 /*
  * The first row of a SELECT, copied into cxt with its descriptor; false if
  * there is none.

@@ -31,17 +31,19 @@
 
 /* NULL: the step inserts by itself, without SQL. */
 static char *
-insert_query(const Target *target)
+insert_query(const Target *target, bool told)
 {
-	return target->obstacle == NULL ? NULL : idem_apply_insert_query(target);
+	return target->obstacle == NULL ? NULL : idem_apply_insert_query(target, told);
 }
 
 static Step
-make_step(int code, char *query, ParamListInfo params, TupleDesc desc, Tuplestorestate *rows, int64 nrows)
+make_step(int code, char *query, ParamListInfo params, TupleDesc desc, Tuplestorestate *rows, int64 nrows,
+		  ChangedRows *told)
 {
 	Step		step = {0};
 
 	step.code = code;
+	step.told = told;
 	step.query = query;
 	step.params = params;
 	step.desc = desc;
@@ -84,17 +86,17 @@ judge_again(const Target *target, const Definition *def, const Unit *unit,
 
 /* The unit's rows that nothing asks for: by their place, or by what asks for the others. */
 static Step
-remove_step(const Target *target, const Removal *removal, ParamListInfo params)
+remove_step(const Target *target, const Removal *removal, ParamListInfo params, ChangedRows *told)
 {
 	const Missing *missing = removal->missing;
 	const Present *present = removal->present;
 	Step		step;
 
 	if (missing->rows != NULL)
-		return make_step(SPI_OK_DELETE, idem_apply_remove_places_query(target), params,
-						 missing->desc, missing->rows, missing->missing);
-	step = make_step(SPI_OK_DELETE, idem_apply_remove_query(target), params,
-					 present->desc, present->rows, present->nrows);
+		return make_step(SPI_OK_DELETE, idem_apply_remove_places_query(target, told != NULL), params,
+						 missing->desc, missing->rows, missing->missing, told);
+	step = make_step(SPI_OK_DELETE, idem_apply_remove_query(target, told != NULL), params,
+					 present->desc, present->rows, present->nrows, told);
 	step.pending = true;
 	return step;
 }
@@ -131,8 +133,12 @@ refuse_to_go_on(const Target *target, const Step *insert, int64 left, int round)
 
 void
 idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, Diff *diff,
-				const Removal *removal, Tally *tally, Applied *applied)
+				const Removal *removal, Tally *tally, Applied *applied, Changes *changes)
 {
+	ChangedRows *inserted = changes != NULL ? &changes->inserted : NULL;
+	ChangedRows *updated = changes != NULL ? &changes->updated : NULL;
+	ChangedRows *deleted = changes != NULL ? &changes->deleted : NULL;
+	bool		told = changes != NULL;
 	ParamListInfo params = idem_unit_params(target->scope, unit);
 	bool		by_place = target->obstacle == NULL && list_length(idem_target_tables(target, unit)) == 1;
 	Step		steps[NUM_STEPS];
@@ -150,15 +156,15 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
 		if (round == MAX_ROUNDS)
 			idem_target_lock(target, ShareRowExclusiveLock);
 
-		steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, NULL, NULL, NULL, NULL, 0);
-		steps[STEP_DELETE] = make_step(SPI_OK_DELETE, idem_apply_delete_query(target), params,
-									   diff->desc, diff->gone_rows, diff->gone);
-		steps[STEP_UPDATE] = make_step(SPI_OK_UPDATE, idem_apply_update_query(target), params,
-									   diff->desc, diff->changed_rows, diff->changed);
-		steps[STEP_INSERT] = make_step(SPI_OK_INSERT, insert_query(target), params,
-									   diff->fresh_desc, diff->fresh_rows, diff->fresh);
+		steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, NULL, NULL, NULL, NULL, 0, NULL);
+		steps[STEP_DELETE] = make_step(SPI_OK_DELETE, idem_apply_delete_query(target, told), params,
+									   diff->desc, diff->gone_rows, diff->gone, deleted);
+		steps[STEP_UPDATE] = make_step(SPI_OK_UPDATE, idem_apply_update_query(target, told), params,
+									   diff->desc, diff->changed_rows, diff->changed, updated);
+		steps[STEP_INSERT] = make_step(SPI_OK_INSERT, insert_query(target, told), params,
+									   diff->fresh_desc, diff->fresh_rows, diff->fresh, inserted);
 		if (removal != NULL)
-			steps[STEP_REMOVE] = remove_step(target, removal, params);
+			steps[STEP_REMOVE] = remove_step(target, removal, params, deleted);
 		for (int i = 0; i < NUM_STEPS; i++)
 			steps[i].by_place = by_place;
 		idem_run_steps(target, steps);
@@ -207,10 +213,12 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
  */
 void
 idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
-				   Tuplestorestate *rows, int64 nrows, Tally *tally)
+				   Tuplestorestate *rows, int64 nrows, Tally *tally, Changes *changes)
 {
-	char	   *delete = idem_apply_clear_query(target);
-	Step		insert = make_step(SPI_OK_INSERT, insert_query(target), NULL, desc, rows, nrows);
+	bool		told = changes != NULL;
+	char	   *delete = idem_apply_clear_query(target, told);
+	Step		insert = make_step(SPI_OK_INSERT, insert_query(target, told), NULL, desc, rows, nrows,
+								   told ? &changes->inserted : NULL);
 
 	for (int round = 0;; round++)
 	{
@@ -218,7 +226,8 @@ idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
 		if (round == MAX_ROUNDS)
 			idem_target_lock(target, ShareRowExclusiveLock);
 		sql_begin();
-		tally->removed += sql_execute(SPI_OK_DELETE, delete, idem_unit_params(target->scope, unit));
+		tally->removed += idem_execute_told(SPI_OK_DELETE, delete, idem_unit_params(target->scope, unit),
+											told ? changes->deleted.rows : NULL);
 		sql_end();
 
 		if (insert.pending)
@@ -231,4 +240,6 @@ idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
 			idem_refuse_unseen_key(insert.error);
 	}
 	tally->inserted += insert.written;
+	if (told)
+		idem_changes_compare(target, changes);
 }

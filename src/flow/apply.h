@@ -8,6 +8,7 @@
 #ifndef IDEM_APPLY_H
 #define IDEM_APPLY_H
 
+#include "flow/changes.h"
 #include "flow/diff.h"
 #include "flow/missing.h"
 
@@ -28,13 +29,14 @@ typedef struct Applied
 /*
  * Write what a diff of a unit found, and the removal unless it is NULL, and
  * count it from what was really written.  Rows that other sessions changed
- * meanwhile are judged anew.  The diff is used up.
+ * meanwhile are judged anew.  The diff is used up.  The rows that were written
+ * are added to the changes, unless these are NULL.
  */
 extern void idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, Diff *diff,
-							const Removal *removal, Tally *tally, Applied *applied);
+							const Removal *removal, Tally *tally, Applied *applied, Changes *changes);
 
 /* Delete a unit's rows and insert all staged ones. */
 extern void idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
-							   Tuplestorestate *rows, int64 nrows, Tally *tally);
+							   Tuplestorestate *rows, int64 nrows, Tally *tally, Changes *changes);
 
 #endif							/* IDEM_APPLY_H */

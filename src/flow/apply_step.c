@@ -20,6 +20,7 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "executor/spi.h"
+#include "executor/tstoreReceiver.h"
 #include "flow/apply_step.h"
 #include "flow/apply_sql.h"
 #include "flow/insert.h"
@@ -36,25 +37,53 @@ is_uniqueness_violation(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
 }
 
+static int
+returning_code(int code)
+{
+	switch (code)
+	{
+		case SPI_OK_INSERT:
+			return SPI_OK_INSERT_RETURNING;
+		case SPI_OK_UPDATE:
+			return SPI_OK_UPDATE_RETURNING;
+		case SPI_OK_DELETE:
+			return SPI_OK_DELETE_RETURNING;
+		default:
+			return code;
+	}
+}
+
+int64
+idem_execute_told(int code, const char *query, ParamListInfo params, Tuplestorestate *told)
+{
+	DestReceiver *receiver;
+
+	if (told == NULL)
+		return sql_execute(code, query, params);
+	receiver = CreateTuplestoreDestReceiver();
+	SetTuplestoreDestReceiverParams(receiver, told, CurrentMemoryContext, false, NULL, NULL);
+	return sql_stream_returning(returning_code(code), query, params, receiver);
+}
+
 /*
  * Where the place of a row is known, to go there is best, however many there
  * are.  The planner thinks of random access; so it is told that they are few.
  */
 static int64
-execute(const Step *step)
+execute(const Step *step, Tuplestorestate *told)
 {
 	int64		written;
 
 	sql_begin();
 	sql_register(APPLY_ROWS, step->desc, step->rows, step->by_place ? 1 : step->nrows);
-	written = sql_execute(step->code, step->query, step->params);
+	written = idem_execute_told(step->code, step->query, step->params, told);
 	sql_forget(APPLY_ROWS);
 	sql_end();
 	return written;
 }
 
 static int64
-insert(const Target *target, const Step *step)
+insert(const Target *target, const Step *step, Tuplestorestate *told)
 {
 	Inserter   *inserter = idem_inserter_begin(target);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(step->desc, &TTSOpsMinimalTuple);
@@ -65,6 +94,8 @@ insert(const Target *target, const Step *step)
 		CHECK_FOR_INTERRUPTS();
 		slot_getallattrs(slot);
 		(void) idem_inserter_row(inserter, slot->tts_values, slot->tts_isnull);
+		if (told != NULL)
+			tuplestore_putvalues(told, step->told->desc, slot->tts_values, slot->tts_isnull);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	return idem_inserter_end(inserter);
@@ -75,12 +106,13 @@ idem_try_step(const Target *target, Step *step)
 {
 	MemoryContext oldcxt = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
+	Tuplestorestate *told = step->told != NULL ? tuplestore_begin_heap(true, false, work_mem) : NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(oldcxt);
 	PG_TRY();
 	{
-		step->written = step->exchanged + (step->query != NULL ? execute(step) : insert(target, step));
+		step->written = step->exchanged + (step->query != NULL ? execute(step, told) : insert(target, step, told));
 		ReleaseCurrentSubTransaction();
 		step->pending = false;
 	}
@@ -94,6 +126,12 @@ idem_try_step(const Target *target, Step *step)
 	PG_END_TRY();
 	MemoryContextSwitchTo(oldcxt);
 	CurrentResourceOwner = oldowner;
+
+	/* what was rolled back is not told */
+	if (told != NULL && !step->pending)
+		idem_changes_take(step->told, told);
+	else if (told != NULL)
+		tuplestore_end(told);
 
 	if (step->pending && !is_uniqueness_violation(step->error) &&
 		step->error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION &&
@@ -150,8 +188,8 @@ exchange(const Target *target, Step *update, bool unique)
 	const char *obstacle = exchange_obstacle(target);
 	Step		step = *update;
 
-	step.query = idem_apply_exchange_query(target, unique);
-	step.code = SPI_OK_INSERT;
+	step.query = idem_apply_exchange_query(target, unique, step.told != NULL);
+	step.code = step.told != NULL ? SPI_OK_SELECT : SPI_OK_INSERT;
 	step.pending = true;
 	step.exchanged = 0;
 	if (step.query == NULL)

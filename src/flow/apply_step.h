@@ -8,7 +8,7 @@
 #ifndef IDEM_APPLY_STEP_H
 #define IDEM_APPLY_STEP_H
 
-#include "flow/target.h"
+#include "flow/changes.h"
 #include "utils/tuplestore.h"
 
 /* In the order in which they are tried. */
@@ -29,6 +29,7 @@ typedef struct Step
 	TupleDesc	desc;			/* of the rows that it reads as s */
 	Tuplestorestate *rows;
 	int64		nrows;
+	ChangedRows *told;			/* where to put what was written; NULL: nobody asks */
 	bool		by_place;		/* the place of each row says in which table to look for it */
 	bool		pending;
 	bool		exchange_done;	/* nothing is left that an UPDATE can't set */
@@ -36,6 +37,12 @@ typedef struct Step
 	int64		exchanged;		/* of these, by an exchange */
 	ErrorData  *error;			/* why it is still pending */
 } Step;
+
+/*
+ * Run a statement that writes, within sql_begin and sql_end; "code" is what it
+ * gives without RETURNING.  What it returns goes to told, unless that is NULL.
+ */
+extern int64 idem_execute_told(int code, const char *query, ParamListInfo params, Tuplestorestate *told);
 
 /*
  * Run a step in a subtransaction.  A violated constraint leaves it pending,

@@ -18,6 +18,7 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "flow/declare.h"
+#include "flow/effects.h"
 #include "flow/increment.h"
 #include "flow/pin.h"
 #include "flow/source.h"
@@ -59,6 +60,9 @@ require_consistent(const Definition *def)
 			   "It deletes a unit's rows and inserts them anew, which is mode \"overwrite\".");
 	if (def->method == METHOD_REPLACE && def->delete_flag != NULL)
 		refuse("method \"replace\" does not go with delete_flag", NULL);
+
+	if (def->method == METHOD_SWAP && def->effects != NULL)
+		refuse("method \"swap\" does not go with effects", "It does not tell which rows change.");
 
 	if (def->track == TRACK_CURSOR && def->cursor_column == NULL)
 		refuse("track \"cursor\" needs a cursor_column", NULL);
@@ -277,6 +281,8 @@ idem_declare(Definition *def, bool resolve_anew)
 	source = idem_source_open(def, target, InvalidOid);
 	idem_increment_require(def, source);
 	require_privileges(def, target, source);
+	if (def->effects != NULL)
+		idem_effects_require(def, target);
 	if (def->mode == MODE_OVERWRITE)
 		idem_target_require_deterministic(target);
 	idem_target_close(target);

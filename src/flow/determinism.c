@@ -369,14 +369,14 @@ find_in_raw_tree(Node *node, void *context)
 }
 
 /*
- * Raise the error about a source.
+ * Raise the error about what was searched.
  */
 static void
-refuse_source(Search *search)
+refuse_argument(Search *search, const char *argument)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_IDEM_NOT_DETERMINISTIC),
-			 errmsg("source is not deterministic: it %s", search->culprit.what),
+			 errmsg("%s is not deterministic: it %s", argument, search->culprit.what),
 			 search->place ? errdetail("It does so in %s.", search->place) : 0,
 			 errhint("%s", search->culprit.cure)));
 }
@@ -386,12 +386,12 @@ refuse_source(Search *search)
  *		raises II002 unless rewritten queries depend on tables alone.
  */
 void
-idem_require_deterministic(List *queries, const char *text)
+idem_require_deterministic(List *queries, const char *text, const char *argument)
 {
 	Search		search = {0};
 
 	if (find_in_text((Node *) queries, text, &search))
-		refuse_source(&search);
+		refuse_argument(&search, argument);
 }
 
 /*
@@ -399,7 +399,7 @@ idem_require_deterministic(List *queries, const char *text)
  *		raises II002 for literals that mean the time at which they are parsed.
  */
 void
-idem_require_deterministic_text(const char *query)
+idem_require_deterministic_text(const char *query, const char *argument)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Search		search = {0};
@@ -430,7 +430,7 @@ idem_require_deterministic_text(const char *query)
 
 		/* the walker knows no utility statements, and they are no source */
 		if (IsA(stmt, SelectStmt) && find_in_raw_tree(stmt, &search))
-			refuse_source(&search);
+			refuse_argument(&search, argument);
 	}
 }
 

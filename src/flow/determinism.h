@@ -16,16 +16,17 @@
  * Raise II002 unless the rewritten queries (List of Query, views expanded)
  * give the same rows whenever they read the same tables.  SQL functions are
  * looked into.  "text" is what they were parsed from: literals such as
- * 'today' are constants by now, and only their spelling tells.
+ * 'today' are constants by now, and only their spelling tells.  The
+ * queries belong to an argument of the import, which the error names.
  */
-extern void idem_require_deterministic(List *queries, const char *text);
+extern void idem_require_deterministic(List *queries, const char *text, const char *argument);
 
 /*
  * Raise II002 for what the rewritten queries no longer show: literals such as
  * date 'today', which the parser replaced by the day it was.  Text that does
  * not parse is left to whoever runs it.
  */
-extern void idem_require_deterministic_text(const char *query);
+extern void idem_require_deterministic_text(const char *query, const char *argument);
 
 /*
  * Raise II002 if a column of target that is not imported (attnums, offset by

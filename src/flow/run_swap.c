@@ -227,6 +227,8 @@ idem_run_swap(Run *run, Unit *unit, const Receipt *receipt, const Comparison *co
 		obstacle = "the unit lies in several partitions";
 	else if (IsolationUsesXactSnapshot())
 		obstacle = "the isolation level is not READ COMMITTED";
+	else if (run->def->effects != NULL)
+		obstacle = "effects are told of rows that change";
 	else
 		obstacle = idem_swap_obstacle(run->target, run->def, unit, leaf, is_empty(comparison));
 	if (obstacle != NULL)

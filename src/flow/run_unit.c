@@ -14,6 +14,7 @@
 #include "base/relation.h"
 #include "executor/tuptable.h"
 #include "flow/aside.h"
+#include "flow/effects.h"
 #include "flow/fingerprint.h"
 #include "flow/plan_note.h"
 #include "flow/run_unit.h"
@@ -277,6 +278,16 @@ conclude(Run *run, const Unit *unit)
 	finish_unit(run, unit);
 }
 
+/* What the rows that were written set off. */
+static void
+set_off_effects(Run *run, const Unit *unit, const Changes *changes)
+{
+	int64		saved = idem_effects_save(run->def, run->target, changes, unit, run->record->run_id);
+
+	if (saved > 0)
+		idem_run_note(run, psprintf("effects: " INT64_FORMAT, saved));
+}
+
 /* Staged rows, their unit locked: judge and apply them. */
 void
 idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *receipt,
@@ -294,6 +305,8 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 	idem_run_plan_swap(run, staged);
 	record->method = run->would_swap ? "swap" : idem_run_replaces(run) ? "replace" : "diff";
 	record->engine = engine(run);
+	if (run->def->effects != NULL && !run->request->plan && staged->unit != NULL)
+		written.changes = idem_changes_create(run->target);
 	if (staged->unit == NULL)
 		idem_run_note(run, "rows that belong to no unit");
 	else
@@ -305,6 +318,11 @@ idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *r
 		idem_run_note_approval(run, receipt);
 	if (!run->request->plan && staged->unit != NULL)
 		give_receipt(run, stage, staged, comparison, &written, ended);
+	if (written.changes != NULL)
+	{
+		set_off_effects(run, staged->unit, written.changes);
+		idem_changes_free(written.changes);
+	}
 	conclude(run, staged->unit);
 }
 

@@ -8,6 +8,7 @@
 #ifndef IDEM_RUN_UNIT_H
 #define IDEM_RUN_UNIT_H
 
+#include "flow/changes.h"
 #include "flow/comparison.h"
 #include "flow/diff.h"
 #include "flow/missing.h"
@@ -41,6 +42,7 @@ typedef struct Written
 {
 	bool		summed;			/* what the unit's target rows are now is known: */
 	Fingerprint target;
+	Changes    *changes;		/* the rows, where the import has effects; else NULL */
 } Written;
 
 /* How many transactions have ended so far. */

@@ -183,14 +183,14 @@ idem_run_free_judged(Judged *judged, const StagedUnit *staged)
  * table to itself.
  */
 static void
-apply_again(Run *run, Stage *stage, const StagedUnit *staged, Tally *tally, Applied *applied)
+apply_again(Run *run, Stage *stage, const StagedUnit *staged, Tally *tally, Applied *applied, Changes *changes)
 {
 	Diff	   *diff = idem_diff_create(run->target, run->def, true);
 
 	tally->stale = 0;
 	idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows,
 				   staged->winners, diff);
-	idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, tally, applied);
+	idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, tally, applied, changes);
 }
 
 /* Rows have keys: compare, and write only what differs; adds to the record's counts. */
@@ -225,9 +225,9 @@ write_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 		Removal		removal = {&present, missing};
 
 		idem_apply_diff(run->target, run->def, staged->unit, diff,
-						planned.removed > 0 ? &removal : NULL, &tally, &applied);
+						planned.removed > 0 ? &removal : NULL, &tally, &applied, written->changes);
 		if (tally.removed + tally.deleted > 0 && idem_relation_delete_cascades(run->target->rel))
-			apply_again(run, stage, staged, &tally, &applied);
+			apply_again(run, stage, staged, &tally, &applied, written->changes);
 		if (missing != NULL)
 			idem_run_guard_removal(run, receipt, missing->total, tally.removed, &total);
 		note_swallowed(run, applied.swallowed);
@@ -299,7 +299,7 @@ write_difference(Run *run, Stage *stage, const StagedUnit *staged, const Receipt
  * became of them all the same, and nothing is done if nothing differs.
  */
 static void
-write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
+write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt, const Written *written)
 {
 	Tally		tally = run->record->tally;
 	Tally		replaced = {0};
@@ -337,7 +337,8 @@ write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 							RelationGetRelationName(run->target->rel)),
 					 errdetail("A foreign key refers to the table with more than ON DELETE NO ACTION."),
 					 errhint("Give the import a key, and method \"diff\".")));
-		idem_apply_replace(run->target, staged->unit, idem_stage_desc(stage), staged->rows, staged->winners, &replaced);
+		idem_apply_replace(run->target, staged->unit, idem_stage_desc(stage), staged->rows, staged->winners,
+						   &replaced, written->changes);
 	}
 	if (run->target->nkeys == 0 && !run->request->plan)
 	{
@@ -374,7 +375,7 @@ idem_run_write(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *
 	if (!idem_run_replaces(run))
 		write_difference(run, stage, staged, receipt, comparison, written);
 	else if (!same_rows(run, staged))
-		write_anew(run, stage, staged, receipt);
+		write_anew(run, stage, staged, receipt, written);
 }
 
 bool

@@ -20,6 +20,7 @@
 #include "executor/spi.h"
 #include "flow/determinism.h"
 #include "flow/order.h"
+#include "flow/query.h"
 #include "flow/source.h"
 #include "flow/source_cast.h"
 #include "nodes/nodeFuncs.h"
@@ -55,26 +56,6 @@ require_source_kind(Oid relid)
 	}
 }
 
-/* A query's text without its semicolon; 42601 unless it is one plain SELECT. */
-static char *
-require_select(const char *query)
-{
-	List	   *statements = raw_parser(query, RAW_PARSE_DEFAULT);
-	RawStmt    *raw;
-
-	if (list_length(statements) != 1 ||
-		!IsA(linitial_node(RawStmt, statements)->stmt, SelectStmt) ||
-		castNode(SelectStmt, linitial_node(RawStmt, statements)->stmt)->intoClause != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("source is not a single SELECT"),
-				 errhint("Name a table or view, or write one SELECT that reads what is to be imported.")));
-
-	raw = linitial_node(RawStmt, statements);
-	return raw->stmt_len > 0 ? pnstrdup(query + raw->stmt_location, raw->stmt_len) :
-		pstrdup(query + raw->stmt_location);
-}
-
 /*
  * (SELECT * FROM public.stage) AS s
  *
@@ -88,8 +69,10 @@ source_from(const Definition *def, Oid instead)
 
 	if (!OidIsValid(relid))
 	{
-		idem_require_deterministic_text(def->source_query);
-		return psprintf("(\n%s\n) AS s", require_select(def->source_query));
+		idem_require_deterministic_text(def->source_query, "source");
+		return psprintf("(\n%s\n) AS s",
+						idem_query_select(def->source_query, "source",
+										  "Name a table or view, or write one SELECT that reads what is to be imported."));
 	}
 	require_source_kind(relid);
 	if (relid == def->target)
@@ -97,32 +80,6 @@ source_from(const Definition *def, Oid instead)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("source and target are the same table")));
 	return psprintf("(SELECT * FROM %s) AS s", idem_relation_name(relid));
-}
-
-static void
-argument_context(void *arg)
-{
-	errcontext("argument \"%s\"", (const char *) arg);
-}
-
-/* Parse and rewrite a query; what is wrong with it is the fault of an argument. */
-static CachedPlanSource *
-analyze(const char *query, Scope *scope, const char *argument, SPIPlanPtr *plan)
-{
-	Oid		   *types = palloc(sizeof(Oid) * Max(scope->ncolumns, 2));
-	int			ntypes = idem_scope_param_types(scope, types);
-	ErrorContextCallback callback;
-
-	callback.callback = argument_context;
-	callback.arg = unconstify(char *, argument);
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	*plan = SPI_prepare(query, ntypes, types);
-	error_context_stack = callback.previous;
-
-	if (*plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	return (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(*plan));
 }
 
 static bool
@@ -135,17 +92,6 @@ uses_params_walker(Node *node, void *context)
 	if (IsA(node, Query))
 		return query_tree_walker(castNode(Query, node), uses_params_walker, context, 0);
 	return expression_tree_walker(node, uses_params_walker, context);
-}
-
-static bool
-locks_rows_walker(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-		return castNode(Query, node)->rowMarks != NIL ||
-			query_tree_walker(castNode(Query, node), locks_rows_walker, context, 0);
-	return expression_tree_walker(node, locks_rows_walker, context);
 }
 
 /*
@@ -161,29 +107,6 @@ require_plain_expressions(const Query *query)
 				 errmsg("order_by must not contain aggregates, window functions or functions that return sets")));
 }
 
-/* Columns of a row as read; each name must stand for one. */
-static List *
-column_names(TupleDesc desc)
-{
-	List	   *names = NIL;
-
-	for (int i = 0; i < desc->natts; i++)
-	{
-		char	   *name = NameStr(TupleDescAttr(desc, i)->attname);
-		ListCell   *lc;
-
-		foreach(lc, names)
-		{
-			if (strcmp(strVal(lfirst(lc)), name) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_DUPLICATE_COLUMN),
-						 errmsg("source has two columns named \"%s\"", name)));
-		}
-		names = lappend(names, makeString(pstrdup(name)));
-	}
-	return names;
-}
-
 /* What rows of a FROM item are, in the caller's memory; says whether it uses parameters. */
 static TupleDesc
 describe(const char *from, Scope *scope, bool *by_unit)
@@ -195,13 +118,8 @@ describe(const char *from, Scope *scope, bool *by_unit)
 	TupleDesc	desc;
 
 	sql_begin();
-	analyzed = analyze(psprintf("SELECT * FROM %s", from), scope, "source", &plan);
-	idem_require_deterministic(analyzed->query_list, analyzed->query_string);
-	if (locks_rows_walker((Node *) analyzed->query_list, NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("source must not lock rows"),
-				 errhint("Leave out FOR UPDATE or FOR SHARE: a run reads under a snapshot.")));
+	analyzed = idem_query_analyze(psprintf("SELECT * FROM %s", from), scope, "source", &plan);
+	idem_query_require_steady(analyzed, "source");
 	*by_unit = uses_params_walker((Node *) analyzed->query_list, NULL);
 	oldcxt = MemoryContextSwitchTo(cxt);
 	desc = CreateTupleDescCopy(analyzed->resultDesc);
@@ -216,7 +134,7 @@ idem_source_columns(const Definition *def, Oid instead, Scope *scope)
 {
 	bool		by_unit;
 
-	return column_names(describe(source_from(def, instead), scope, &by_unit));
+	return idem_query_columns(describe(source_from(def, instead), scope, &by_unit), "source");
 }
 
 static List *
@@ -369,7 +287,7 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 	CachedPlanSource *analyzed;
 
 	found = describe(from, target->scope, &source->by_unit);
-	require_recorded_columns(def, column_names(found));
+	require_recorded_columns(def, idem_query_columns(found, "source"));
 
 	source->target = target;
 	source->whole = from;
@@ -387,8 +305,8 @@ idem_source_open(const Definition *def, Target *target, Oid instead)
 	source->first_order = target->ncolumns + (def->delete_flag != NULL);
 
 	sql_begin();
-	analyzed = analyze(idem_source_query(source, NULL, NULL), target->scope, "order_by", &plan);
-	idem_require_deterministic(analyzed->query_list, analyzed->query_string);
+	analyzed = idem_query_analyze(idem_source_query(source, NULL, NULL), target->scope, "order_by", &plan);
+	idem_require_deterministic(analyzed->query_list, analyzed->query_string, "source");
 	require_plain_expressions(linitial_node(Query, analyzed->query_list));
 	oldcxt = MemoryContextSwitchTo(cxt);
 	source->raw = CreateTupleDescCopy(analyzed->resultDesc);

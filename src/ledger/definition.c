@@ -122,6 +122,7 @@ definition_from_row(const SqlRow *row)
 	def->batch_size = sql_column_int8(row, "batch_size", NO_LIMIT);
 	def->reject_limit = sql_column_int8(row, "reject_limit", NO_LIMIT);
 	def->method = idem_method_parse(sql_column_text(row, "method"));
+	def->effects = sql_column_text(row, "effects");
 	def->settings = DatumGetJsonbPCopy(sql_column(row, "settings", &isnull));
 	return def;
 }
@@ -195,11 +196,11 @@ idem_definition_names(Oid role)
 	"name, owner, source_table, source_query, target, mode, key, scope, slice, columns, " \
 	"columns_auto, source_columns, order_by, version_column, keep_columns, ignore_columns, " \
 	"null_key, delete_flag, delete_missing, delete_limit, out_of_scope, " \
-	"cursor_column, overlap, track, batch_size, reject_limit, method, settings"
+	"cursor_column, overlap, track, batch_size, reject_limit, method, settings, effects"
 #define DEFINITION_VALUES \
 	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, " \
-	"$21, $22, $23, $24, $25, $26, $27, $28"
-#define DEFINITION_NCOLUMNS 28
+	"$21, $22, $23, $24, $25, $26, $27, $28, $29"
+#define DEFINITION_NCOLUMNS 29
 
 static SqlParam
 list_param(List *strings)
@@ -244,6 +245,7 @@ definition_params(const Definition *def)
 	param[n++] = sql_datum(INT8OID, Int64GetDatum(def->reject_limit), def->reject_limit == NO_LIMIT);
 	param[n++] = sql_text(method_words[def->method]);
 	param[n++] = sql_datum(JSONBOID, JsonbPGetDatum(def->settings), false);
+	param[n++] = sql_text(def->effects);
 	Assert(n == DEFINITION_NCOLUMNS);
 
 	return sql_params(n, param);

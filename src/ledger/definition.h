@@ -76,6 +76,7 @@ typedef struct Definition
 	int64		batch_size;		/* NO_LIMIT: all at once */
 	int64		reject_limit;	/* NO_LIMIT: any number */
 	Method		method;
+	char	   *effects;		/* a query over the rows that a run changes */
 	Jsonb	   *settings;		/* complete: what every run pins */
 } Definition;
 

@@ -50,7 +50,6 @@ SELECT count(*), idem_import_checksum(idem_import_hash(i)) FROM invoices i;
 -- Every argument that is not supported is refused
 --
 \set VERBOSITY sqlstate
-SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], effects => 'SELECT 1');
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], max_attempts => 3);
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], backoff => '1 minute');
 SELECT idem_import_run('invoices', input => 'a.csv');

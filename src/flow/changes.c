@@ -144,13 +144,16 @@ same_key(const Target *target)
 	return psprintf("t.%1$s OPERATOR(pg_catalog.=) s.%1$s AND t.%2$s OPERATOR(pg_catalog.=) s.%2$s", key, number);
 }
 
+/* Between sql_begin and sql_end, into memory that outlives them. */
 static Tuplestorestate *
-read_rows(const char *query)
+read_rows(const char *query, MemoryContext cxt)
 {
+	MemoryContext oldcxt = MemoryContextSwitchTo(cxt);
 	Tuplestorestate *rows = no_rows();
 	DestReceiver *receiver = CreateTuplestoreDestReceiver();
 
-	SetTuplestoreDestReceiverParams(receiver, rows, CurrentMemoryContext, false, NULL, NULL);
+	MemoryContextSwitchTo(oldcxt);
+	SetTuplestoreDestReceiverParams(receiver, rows, cxt, false, NULL, NULL);
 	sql_stream(query, NULL, true, receiver);
 	return rows;
 }
@@ -165,7 +168,6 @@ idem_changes_compare(const Target *target, Changes *changes)
 {
 	Tuplestorestate *in = changes->inserted.rows;
 	Tuplestorestate *out = changes->deleted.rows;
-	MemoryContext oldcxt = CurrentMemoryContext;
 	MemoryContext cxt = GetMemoryChunkContext(changes);
 	char	   *s = rows_with_key(target, true);
 	char	   *t = rows_with_key(target, false);
@@ -176,18 +178,16 @@ idem_changes_compare(const Target *target, Changes *changes)
 	sql_begin();
 	sql_register(IN, numbered_desc(target), in, tuplestore_tuple_count(in));
 	sql_register(OUT, changes->deleted.desc, out, tuplestore_tuple_count(out));
-	MemoryContextSwitchTo(cxt);
 	changes->inserted.rows = read_rows(psprintf("SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s WHERE %s)",
-												staged, s, t, match));
+												staged, s, t, match), cxt);
 	changes->deleted.rows = read_rows(psprintf("SELECT %s FROM %s WHERE NOT EXISTS (SELECT FROM %s WHERE %s)",
-											   columns, t, s, match));
+											   columns, t, s, match), cxt);
 	if (target->nkeys > 0)
 		idem_changes_take(&changes->updated,
 						  read_rows(psprintf("SELECT %s, %s FROM %s JOIN %s ON %s WHERE %s",
-											 staged, columns, s, t, match, idem_target_differs(target))));
+											 staged, columns, s, t, match, idem_target_differs(target)), cxt));
 	sql_forget(IN);
 	sql_forget(OUT);
-	MemoryContextSwitchTo(oldcxt);
 	sql_end();
 	tuplestore_end(in);
 	tuplestore_end(out);

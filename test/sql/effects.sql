@@ -38,7 +38,7 @@ DECLARE
 BEGIN
 	EXECUTE format('CREATE TEMP TABLE before_run AS SELECT %s FROM %s', columns, target);
 	DELETE FROM idem_import_effect;
-	SELECT string_agg(DISTINCT concat_ws(' ', status, method, engine), ', ') AS how, sum(inserted) AS inserted, sum(updated) AS updated,
+	SELECT string_agg(DISTINCT concat_ws(' ', status, method), ', ') AS how, sum(inserted) AS inserted, sum(updated) AS updated,
 			sum(deleted) AS deleted, sum(removed) AS removed INTO r
 		FROM idem_import_run(import);
 	EXECUTE format('CREATE TEMP TABLE after_run AS SELECT %s FROM %s', columns, target);
@@ -74,8 +74,8 @@ BEGIN
 		PERFORM set_config('idem_import.engine', engine, true);
 		EXECUTE format('DELETE FROM %s', target);
 		EXECUTE format('INSERT INTO %s SELECT * FROM %s', target, base);
-		RETURN QUERY SELECT check_run(import, columns);
-		RETURN QUERY SELECT 'again: ' || check_run(import, columns);
+		RETURN QUERY SELECT engine || ': ' || check_run(import, columns);
+		RETURN QUERY SELECT engine || ' again: ' || check_run(import, columns);
 	END LOOP;
 	PERFORM set_config('idem_import.engine', 'auto', true);
 END $$;

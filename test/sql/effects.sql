@@ -111,7 +111,7 @@ SET idem_import.min_swap_rows = 0;
 SELECT method, note FROM idem_import_plan('merge');
 SELECT check_run('merge');
 RESET idem_import.min_swap_rows;
-SELECT idem_import_drop('merge');
+SELECT idem_import_drop('merge', purge => true);
 
 \echo '-- an older version, and columns that are kept or ignored'
 CREATE TABLE versions (id int PRIMARY KEY, v text, n int, kept text, ignored text);

@@ -186,20 +186,18 @@ idem_effect_save(const char *import, const char *unit, int64 run_id, Oid owner, 
 }
 
 /*
- * WITH added AS (
- *    INSERT INTO idem_import_effect (key, kind, payload, status, owner, due_at)
- *    VALUES ($1, $2, $3, ...) ON CONFLICT (key) DO NOTHING RETURNING status)
- * SELECT status FROM added
+ * INSERT INTO idem_import_effect (key, kind, payload, status, owner, due_at)
+ * VALUES ($1, $2, $3, ...) ON CONFLICT (key) DO NOTHING RETURNING status
  */
 static bool
 insert_effect(const House *house, ParamListInfo params, SqlRow *row)
 {
-	return sql_row(psprintf("WITH added AS ("
-							"INSERT INTO %sidem_import_effect (key, kind, payload, status, owner, due_at) "
-							"VALUES ($1, $2, $3, CASE WHEN $4 THEN 'awaiting_approval' ELSE 'pending' END, $5, "
-							"CASE WHEN NOT $4 THEN clock_timestamp() END) "
-							"ON CONFLICT (key) DO NOTHING RETURNING status) SELECT status FROM added", house->schema),
-				   params, true, CurrentMemoryContext, row);
+	return sql_returning(SPI_OK_INSERT_RETURNING,
+						 psprintf("INSERT INTO %sidem_import_effect (key, kind, payload, status, owner, due_at) "
+								  "VALUES ($1, $2, $3, CASE WHEN $4 THEN 'awaiting_approval' ELSE 'pending' END, $5, "
+								  "CASE WHEN NOT $4 THEN clock_timestamp() END) "
+								  "ON CONFLICT (key) DO NOTHING RETURNING status", house->schema),
+						 params, CurrentMemoryContext, row);
 }
 
 char *
@@ -276,11 +274,9 @@ idem_effect_look(const char *key, pg_uuid_t **token)
 }
 
 /*
- * WITH released AS (
- *    UPDATE idem_import_effect SET status = 'pending', ...
- *    WHERE key = $1 AND status IN ('awaiting_approval', 'failed') AND pg_has_role($2, owner, 'USAGE')
- *    RETURNING kind)
- * SELECT kind FROM released
+ * UPDATE idem_import_effect SET status = 'pending', ...
+ * WHERE key = $1 AND status IN ('awaiting_approval', 'failed') AND pg_has_role($2, owner, 'USAGE')
+ * RETURNING kind
  */
 void
 idem_effect_approve(const char *key)
@@ -293,13 +289,12 @@ idem_effect_approve(const char *key)
 	bool		released;
 
 	sql_house_enter(&house);
-	released = sql_row(psprintf("WITH released AS ("
-								"UPDATE %sidem_import_effect SET status = 'pending', due_at = clock_timestamp(), "
-								"failures = 0, approved_by = $2, approved_at = clock_timestamp() "
-								"WHERE key = $1 AND status IN ('awaiting_approval', 'failed') "
-								"AND pg_has_role($2, owner, 'USAGE') RETURNING kind) SELECT kind FROM released",
-								house.schema),
-					   sql_params(lengthof(param), param), true, cxt, &row);
+	released = sql_returning(SPI_OK_UPDATE_RETURNING,
+							 psprintf("UPDATE %sidem_import_effect SET status = 'pending', due_at = clock_timestamp(), "
+									  "failures = 0, approved_by = $2, approved_at = clock_timestamp() "
+									  "WHERE key = $1 AND status IN ('awaiting_approval', 'failed') "
+									  "AND pg_has_role($2, owner, 'USAGE') RETURNING kind", house.schema),
+							 sql_params(lengthof(param), param), cxt, &row);
 	sql_house_leave(&house);
 
 	if (!released)

@@ -12,6 +12,7 @@
 
 #include "base/sql.h"
 #include "fmgr.h"
+#include "ledger/effect.h"
 #include "ledger/history.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
@@ -41,7 +42,7 @@ prune_before(const Interval *older_than)
 /*
  * idem_import_prune(older_than) returns bigint
  *
- * The rows of history and the resolved rejects that were deleted.  Errors:
+ * The rows of history, the resolved rejects and the done effects that were deleted.  Errors:
  * 22023 for a negative age, 25006 where nothing can be written.
  */
 Datum
@@ -63,5 +64,6 @@ idem_import_prune(PG_FUNCTION_ARGS)
 
 	deleted = idem_history_prune(before, who, dropped);
 	deleted += idem_reject_prune(before, who, dropped);
+	deleted += idem_effect_prune(before, who);
 	PG_RETURN_INT64((int64) deleted);
 }

@@ -334,21 +334,22 @@ idem_effect_result(const char *key)
 	return isnull ? NULL : DatumGetJsonbPCopy(value);
 }
 
-int64
-idem_effect_prune(TimestampTz before)
+/* DELETE FROM idem_import_effect WHERE status = 'done' AND done_at < $1 AND pg_has_role($2, owner, 'USAGE') */
+uint64
+idem_effect_prune(TimestampTz before, Oid who)
 {
 	SqlParam	param[] = {
 		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(before), false),
-		sql_datum(OIDOID, ObjectIdGetDatum(GetUserId()), false)
+		sql_datum(OIDOID, ObjectIdGetDatum(who), false)
 	};
 	House		house;
-	int64		pruned;
+	uint64		deleted;
 
 	sql_house_enter(&house);
-	pruned = sql_execute(SPI_OK_DELETE,
-						 psprintf("DELETE FROM %sidem_import_effect WHERE status = 'done' AND done_at < $1 "
-								  "AND pg_has_role($2, owner, 'USAGE')", house.schema),
-						 sql_params(lengthof(param), param));
+	deleted = sql_execute(SPI_OK_DELETE,
+						  psprintf("DELETE FROM %sidem_import_effect WHERE status = 'done' AND done_at < $1 "
+								   "AND pg_has_role($2, owner, 'USAGE')", house.schema),
+						  sql_params(lengthof(param), param));
 	sql_house_leave(&house);
-	return pruned;
+	return deleted;
 }

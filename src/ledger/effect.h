@@ -55,8 +55,8 @@ extern void idem_effect_approve(const char *key);
 /* What a done effect gave, in CurrentMemoryContext; NULL if there is nothing.  42501. */
 extern Jsonb *idem_effect_result(const char *key);
 
-/* Forget the current user's effects that were done before; returns how many. */
-extern int64 idem_effect_prune(TimestampTz before);
+/* Delete the effects that were done before, and that "who" may use; returns how many. */
+extern uint64 idem_effect_prune(TimestampTz before, Oid who);
 
 /*
  * 42704 unless the key is there, 42501 unless the current user may use it;

@@ -465,9 +465,22 @@ SELECT status, note FROM idem_import_run('a');
 SELECT key, kind, owner FROM idem_import_effect WHERE import = 'a';
 SELECT idem_import_drop('a', purge => true);
 SELECT key, kind, owner FROM idem_import_effect WHERE import = 'a';
+\echo '-- prune: what one may use, and is done, for so long'
+UPDATE idem_import_effect SET done_at = done_at - interval '2 days' WHERE key = 'a1';
+SELECT idem_import_effect_add('s1', 'sold', '{}'), idem_import_effect_add('s2', 'sold', '{}');
+SELECT count(idem_import_effect_done(key, token)) FROM idem_import_effect_claim('sold') WHERE key = 's1';
+SET ROLE regress_idem_b;
+SELECT idem_import_prune();
+SET ROLE regress_idem_sender;
+SELECT idem_import_prune('3 days'), idem_import_prune('1 day');
+SELECT idem_import_effect_result('a1') IS NULL;
+RESET ROLE;
+SELECT key FROM idem_import_effect WHERE kind = 'sold' ORDER BY key;
+SELECT idem_import_prune() > 0;
+SELECT key, status FROM idem_import_effect ORDER BY key;
 \echo '-- nothing where nothing may be written'
 BEGIN TRANSACTION READ ONLY;
-SELECT idem_import_effect_result('a1');
+SELECT idem_import_effect_result('s2') IS NULL;
 SAVEPOINT s;
 SELECT idem_import_effect_add('x', 'mail', '{}');
 ROLLBACK TO s;

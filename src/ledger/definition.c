@@ -281,7 +281,7 @@ idem_definition_insert(Definition *def)
 
 /* What says how rows are written, and not which rows with what values. */
 #define HARMLESS_COLUMNS \
-	"'{version, created_at, altered_at, previous, delete_limit, overlap, batch_size, reject_limit, method}'::text[]"
+	"'{version, created_at, altered_at, previous, delete_limit, overlap, batch_size, reject_limit, method, effects}'::text[]"
 
 /*
  * UPDATE idem_import_definition AS d SET

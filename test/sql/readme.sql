@@ -327,6 +327,24 @@ SELECT idem_import_key(numeric '1.0');
 SELECT idem_import_key(numeric '1.00');
 
 --
+-- Effects
+--
+CREATE TABLE bills_stage (id int, address text, amount numeric);
+CREATE TABLE bills (id int PRIMARY KEY, address text, amount numeric);
+INSERT INTO bills_stage VALUES (1, 'ann@example.org', 10), (2, 'bob@example.org', 2000);
+SELECT idem_import_create('bills', source => 'bills_stage', target => 'bills', key => ARRAY['id'],
+    effects => $$SELECT 'bill ' || id AS key, 'mail' AS kind,
+                        jsonb_build_object('to', address, 'subject', 'Your bill', 'body', 'Please pay ' || amount) AS payload,
+                        amount > 1000 AS approval
+                 FROM inserted$$);
+SELECT inserted, note FROM idem_import_run('bills');
+SELECT key, kind, status FROM idem_import_effect ORDER BY key;
+SELECT key, payload, attempt FROM idem_import_effect_claim('mail', max_effects => 10, lease => '1 minute');
+SELECT idem_import_effect_done('bill 1', token => (SELECT token FROM idem_import_effect WHERE key = 'bill 1'), result => '{"message_id": "x"}');
+SELECT idem_import_effect_result('bill 1');
+DELETE FROM idem_import_effect;
+
+--
 -- drop keeps ledger and history, and the next import of the name goes on counting; purge forgets
 --
 SELECT idem_import_drop('numbers');

@@ -263,12 +263,13 @@ next_batch(const StagedUnit *staged, StagedUnit *batch, int64 size, TupleTableSl
 
 /* The same batch by batch, so that no more rows are compared and written at once. */
 static void
-write_batches(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt)
+write_batches(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt, Changes *changes)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(idem_stage_desc(stage), &TTSOpsMinimalTuple);
 	StagedUnit	batch;
-	Written		written;
+	Written		written = {0};
 
+	written.changes = changes;
 	tuplestore_rescan(staged->rows);
 	for (run->batch = 1; next_batch(staged, &batch, run->def->batch_size, slot); run->batch++)
 	{
@@ -289,7 +290,7 @@ write_difference(Run *run, Stage *stage, const StagedUnit *staged, const Receipt
 	if (!run->would_swap)
 		idem_run_note(run, "rows have a key: only what differs is written");
 	if (size != NO_LIMIT && staged->winners > size)
-		write_batches(run, stage, staged, receipt);
+		write_batches(run, stage, staged, receipt, written->changes);
 	else
 		write_diff(run, stage, staged, receipt, comparison, written);
 }

@@ -89,6 +89,27 @@ CREATE TABLE t (id int PRIMARY KEY, v text);
 SELECT idem_import_create('merge', 'src', 't', key => '{id}', delete_flag => 'gone', effects => :all);
 SELECT check_engines('merge', 'empty');
 SELECT check_engines('merge', 'base');
+\echo '-- in batches'
+SELECT idem_import_alter('merge', batch_size => 37);
+SELECT check_engines('merge', 'base');
+SELECT idem_import_alter('merge', batch_size => 0);
+\echo '-- by a cursor, each batch committed; the same key in two batches is not the same query'
+TRUNCATE t;
+DELETE FROM idem_import_effect;
+SELECT idem_import_create('cursor', 'src', 't', key => '{id}', columns => '{id,v}', cursor_column => 'id', batch_size => 100,
+	effects => $$SELECT 'batch with ' || min(id) AS key, 'batch' AS kind, to_jsonb(count(*)) AS payload FROM inserted HAVING count(*) > 0
+		UNION ALL SELECT 'last', 'batch', to_jsonb(max(id)) FROM inserted HAVING count(*) > 0$$);
+CALL idem_import_run_units('cursor');
+SELECT key, payload FROM idem_import_effect ORDER BY key;
+INSERT INTO src VALUES (401, 'late', false);
+SELECT inserted, checkpoint FROM idem_import_run('cursor');
+\echo '-- another query is no reason to read all again'
+SELECT idem_import_alter('cursor', effects => $$SELECT 'id ' || id AS key, 'batch' AS kind, to_jsonb(id) AS payload FROM inserted$$);
+INSERT INTO src VALUES (402, 'late', false);
+SELECT attempted, inserted, checkpoint FROM idem_import_run('cursor');
+SELECT key, payload FROM idem_import_effect ORDER BY key;
+SELECT idem_import_drop('cursor', purge => true);
+DELETE FROM src WHERE id > 400;
 \echo '-- missing rows are removed'
 SELECT idem_import_alter('merge', delete_missing => true);
 SELECT check_engines('merge', 'base');

@@ -51,6 +51,8 @@ SELECT count(*) FROM idem_import_run('enums');
 SELECT count(*) FROM idem_import_run('slices');
 SELECT count(*) FROM idem_import_run('rejects');
 SELECT count(*) FROM idem_import_run('renamed');
+SELECT idem_import_effect_add('done', 'mail', '{}'), idem_import_effect_add('claimed', 'mail', '[1]'), idem_import_effect_add('waits', 'mail', NULL, true);
+SELECT idem_import_effect_done(key, token, '"result"') FROM idem_import_effect_claim('mail', 2) WHERE key = 'done';
 SQL
 my ($rc, $out, $err) = $node->psql('origin', q{SET ROLE "odd Owner"; SET search_path = "my Ext"; SELECT idem_import_run('fails')});
 like($err, qr/too many rejects/, 'one import fails');
@@ -67,6 +69,8 @@ my %dumped = (
 	ledger => 'SELECT l::text FROM "my Ext".idem_import_ledger l ORDER BY 1',
 	history => 'SELECT h::text FROM "my Ext".idem_import_history h ORDER BY 1',
 	rejects => 'SELECT r::text FROM "my Ext".idem_import_reject r ORDER BY 1',
+	effects => 'SELECT e::text FROM "my Ext".idem_import_effect e ORDER BY 1',
+	effect_id => 'SELECT last_value, is_called FROM "my Ext".idem_import_effect_effect_id_seq',
 	run_id => 'SELECT last_value, is_called FROM "my Ext".idem_import_run_id',
 	reject_id => 'SELECT last_value, is_called FROM "my Ext".idem_import_reject_reject_id_seq',
 	columns => q{SELECT "my Ext".idem_import_checksum("my Ext".idem_import_hash(o)) FROM "Data ""quoted"""."Orders" o});

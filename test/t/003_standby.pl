@@ -27,6 +27,8 @@ UPDATE src SET v = 'new' WHERE id <= 7;
 DELETE FROM src WHERE id > 995;
 INSERT INTO src VALUES (NULL, '2026-01-01', 'no key');
 SQL
+$primary->safe_psql('postgres', q{SELECT idem_import_effect_add('e', 'k', '{}');
+	SELECT idem_import_effect_done(key, token, '"done"') FROM idem_import_effect_claim('k')});
 $primary->wait_for_catchup('standby', 'replay', $primary->lsn('insert'));
 
 sub refused
@@ -46,6 +48,9 @@ refused($standby, "SELECT idem_import_drop('unit')", 'standby: drop');
 refused($standby, 'SELECT idem_import_prune()', 'standby: prune');
 refused($standby, "SELECT idem_import_alter('unit', delete_missing => false)", 'standby: alter');
 refused($standby, "SELECT idem_import_create('other', 'src', 'dst', key => '{id}')", 'standby: create');
+
+refused($standby, "SELECT idem_import_effect_$_", "standby: effect_$_")
+	for "add('x', 'k', '{}')", "claim('k')", "done('e', gen_random_uuid())", "fail('e', gen_random_uuid(), 'x')", "approve('e')";
 
 refused($primary, "BEGIN READ ONLY; SELECT idem_import_run('unit')", 'read-only transaction: run');
 refused($primary, "BEGIN READ ONLY; SELECT idem_import_prove('unit')", 'read-only transaction: prove');
@@ -76,6 +81,7 @@ for my $call ('', "'unit'", "'unit', '2026-01-01'", "'log'")
 
 for my $sum ('SELECT count(*), idem_import_checksum(idem_import_hash(d)) FROM dst d',
 	"SELECT idem_import_key(1, 'a'::text, now()::date)",
+	"SELECT idem_import_effect_result('e')",
 	'SELECT target_rows, target_checksum FROM idem_import_ledger ORDER BY unit',
 	'SELECT import, last_run_id, last_status, units, open_rejects FROM idem_import_status ORDER BY import')
 {

@@ -222,6 +222,40 @@ GRANT SELECT ON idem_import_effect TO PUBLIC;
 
 COMMENT ON TABLE idem_import_effect IS 'the outbox: actions on the outside world, each guarded by its key';
 
+CREATE TABLE idem_import_manifest (
+	import         text NOT NULL,
+	input          text NOT NULL,
+	sha256         bytea,               -- NULL: none was given, or a file was not read to its end
+	scope          text,                -- that the run was called with
+	status         text NOT NULL CHECK (status IN ('complete', 'skipped', 'failed', 'awaiting_approval')),
+	size           bigint,              -- of a file, in bytes
+	rows           bigint,              -- complete: rows that it had,
+	units          text[],              -- the units that they belong to,
+	applied_run_id bigint,              -- and the last run that applied them
+	attempts       bigint NOT NULL,
+	run_id         bigint NOT NULL,     -- the run that met it last
+	first_seen_at  timestamptz NOT NULL,
+	last_seen_at   timestamptz NOT NULL,
+	completed_at   timestamptz,
+	sqlstate       text,                -- of the last attempt, where it failed
+	message        text,
+	detail         text,
+	UNIQUE NULLS NOT DISTINCT (import, input, sha256, scope)
+);
+
+CREATE INDEX idem_import_manifest_sha256 ON idem_import_manifest (import, sha256);
+
+SELECT pg_catalog.pg_extension_config_dump('idem_import_manifest', '');
+
+ALTER TABLE idem_import_manifest ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY visible ON idem_import_manifest FOR SELECT
+	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
+
+GRANT SELECT ON idem_import_manifest TO PUBLIC;
+
+COMMENT ON TABLE idem_import_manifest IS 'a row per named input: a file, a page of an API; what it was, and what became of it';
+
 CREATE TYPE idem_import_result AS (
 	run_id     bigint,
 	import     text,
@@ -370,7 +404,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'idem_import_drop';
 
 COMMENT ON FUNCTION idem_import_drop(text, boolean)
-	IS 'forget an import; with purge also its ledger, history and rejects';
+	IS 'forget an import; with purge also its ledger, history, rejects and manifest';
 
 ------------------------------------------------------------------------------
 -- 3. Running them
@@ -487,6 +521,15 @@ AS 'MODULE_PATHNAME', 'idem_import_effect_result';
 
 COMMENT ON FUNCTION idem_import_effect_result(text)
 	IS 'what an effect gave that is done; NULL if it is not';
+
+CREATE FUNCTION idem_import_run_file(
+	import text, path text, options jsonb DEFAULT '{}', force boolean DEFAULT false
+) RETURNS SETOF idem_import_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 COST 10000
+AS 'MODULE_PATHNAME', 'idem_import_run_file';
+
+COMMENT ON FUNCTION idem_import_run_file(text, text, jsonb, boolean)
+	IS 'run an import over a file of the server instead of its source; options are those of COPY FROM';
 
 ------------------------------------------------------------------------------
 -- Keys, hashes and checksums

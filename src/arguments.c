@@ -18,6 +18,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "flow/pin.h"
+#include "ledger/manifest.h"
 #include "nodes/makefuncs.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -125,6 +126,48 @@ idem_argument_refuse(FunctionCallInfo fcinfo, int n, const char *argument)
 {
 	if (!PG_ARGISNULL(n))
 		refuse_unsupported(argument);
+}
+
+void
+idem_argument_require(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (PG_ARGISNULL(n))
+		refuse_null(argument);
+}
+
+void
+idem_argument_require_input_name(const char *name, const char *argument)
+{
+	if (strlen(name) > MAX_INPUT_NAME)
+		refuse_value(argument, psprintf("must not be longer than %d bytes", MAX_INPUT_NAME));
+}
+
+void
+idem_argument_input(FunctionCallInfo fcinfo, int name, int hash, InputRecord *input)
+{
+	bytea	   *bytes;
+	int			len;
+
+	memset(input, 0, sizeof(InputRecord));
+	input->size = -1;
+	if (PG_ARGISNULL(name))
+	{
+		if (!PG_ARGISNULL(hash))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("argument \"%s\" needs argument \"%s\"", "input_hash", "input"),
+					 errhint("Give the input a name, such as that of the file.")));
+		return;
+	}
+	input->name = idem_argument_name(fcinfo, name, "input");
+	idem_argument_require_input_name(input->name, "input");
+	if (PG_ARGISNULL(hash))
+		return;
+	bytes = PG_GETARG_BYTEA_PP(hash);
+	len = VARSIZE_ANY_EXHDR(bytes);
+	if (len < 1 || len > MAX_INPUT_HASH)
+		refuse_value("input_hash", psprintf("must be 1 to %d bytes long", MAX_INPUT_HASH));
+	input->hash = idem_manifest_hash((uint8 *) VARDATA_ANY(bytes), len);
 }
 
 /* Names of columns: NIL for NULL or '{}'. */

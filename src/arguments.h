@@ -10,6 +10,7 @@
 
 #include "fmgr.h"
 #include "ledger/definition.h"
+#include "ledger/history.h"
 
 /* A text that may be NULL. */
 extern char *idem_argument_text(FunctionCallInfo fcinfo, int n);
@@ -25,6 +26,17 @@ extern Oid	idem_argument_relation(FunctionCallInfo fcinfo, int n, const char *ar
 
 /* 0A000 naming the argument, unless it is NULL. */
 extern void idem_argument_refuse(FunctionCallInfo fcinfo, int n, const char *argument);
+
+/* 22004 naming the argument, if it is NULL. */
+extern void idem_argument_require(FunctionCallInfo fcinfo, int n, const char *argument);
+
+/*
+ * A named input and its hash, NULL for none.  22023 for a hash without a name,
+ * or one that is empty or too long; for a name as idem_argument_name, and if it
+ * is too long.
+ */
+extern void idem_argument_input(FunctionCallInfo fcinfo, int name, int hash, InputRecord *input);
+extern void idem_argument_require_input_name(const char *name, const char *argument);
 
 /* Fill a definition, all but its owner, from the arguments of idem_import_create. */
 extern void idem_arguments_create(FunctionCallInfo fcinfo, Definition *def);

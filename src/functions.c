@@ -19,8 +19,10 @@
 #include "flow/run.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "functions.h"
 #include "ledger/checkpoint.h"
 #include "ledger/ledger.h"
+#include "ledger/manifest.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -106,6 +108,7 @@ idem_import_drop(PG_FUNCTION_ARGS)
 		idem_ledger_purge(name);
 		idem_history_purge(name);
 		idem_reject_purge(name);
+		idem_manifest_purge(name);
 	}
 	PG_RETURN_VOID();
 }
@@ -162,7 +165,7 @@ put_results(FunctionCallInfo fcinfo, const RunTrace *trace, bool has_run_id)
 /* The work that the recorder watches over. */
 typedef struct RecordedRun
 {
-	RunRequest	request;
+	const RunRequest *request;
 	RunTrace	trace;
 } RecordedRun;
 
@@ -171,31 +174,19 @@ recorded_run(void *arg)
 {
 	RecordedRun *run = arg;
 
-	idem_run(&run->request, &run->trace);
+	idem_run(run->request, &run->trace);
 }
 
-/*
- * idem_import_run(import, scope, force, source, input, input_hash)
- * returns setof idem_import_result
- *
- * A row per unit.  Errors: see idem_run.
- */
-Datum
-idem_import_run(PG_FUNCTION_ARGS)
+void
+idem_functions_run(FunctionCallInfo fcinfo, const RunRequest *request)
 {
 	Recording	recording = {{0}};
-	RecordedRun run = {{0}};
+	RecordedRun run = {0};
 
-	run.request.import = idem_argument_name(fcinfo, 0, "import");
-	run.request.scope = idem_argument_text(fcinfo, 1);
-	run.request.force = idem_argument_bool(fcinfo, 2, "force");
-	run.request.source = idem_argument_relation(fcinfo, 3, "source");
-	idem_argument_refuse(fcinfo, 4, "input");
-	idem_argument_refuse(fcinfo, 5, "input_hash");
-	PreventCommandIfReadOnly("idem_import_run()");
 	InitMaterializedSRF(fcinfo, 0);
 
 	recording.rejects = tuplestore_begin_heap(true, false, work_mem);
+	run.request = request;
 	run.trace.cxt = CurrentMemoryContext;
 	run.trace.current = &recording.run;
 	run.trace.rejects = recording.rejects;
@@ -203,6 +194,27 @@ idem_import_run(PG_FUNCTION_ARGS)
 	tuplestore_end(recording.rejects);
 
 	put_results(fcinfo, &run.trace, true);
+}
+
+/*
+ * idem_import_run(import, scope, force, source, input, input_hash)
+ * returns setof idem_import_result
+ *
+ * A row per unit.  Errors: see idem_run and idem_run_input.
+ */
+Datum
+idem_import_run(PG_FUNCTION_ARGS)
+{
+	RunRequest	request = {0};
+
+	request.import = idem_argument_name(fcinfo, 0, "import");
+	request.scope = idem_argument_text(fcinfo, 1);
+	request.force = idem_argument_bool(fcinfo, 2, "force");
+	request.source = idem_argument_relation(fcinfo, 3, "source");
+	idem_argument_input(fcinfo, 4, 5, &request.input);
+	request.input.scope = request.scope;
+	PreventCommandIfReadOnly("idem_import_run()");
+	idem_functions_run(fcinfo, &request);
 	return (Datum) 0;
 }
 

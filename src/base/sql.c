@@ -30,6 +30,8 @@
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 
+static const SqlShared *shared = NULL;
+
 SqlParam
 sql_datum(Oid type, Datum value, bool isnull)
 {
@@ -103,6 +105,8 @@ sql_begin(void)
 
 	if (code != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed: %s", SPI_result_code_string(code));
+	if (shared != NULL)
+		sql_register(shared->name, shared->desc, shared->store, shared->rows);
 }
 
 void
@@ -343,6 +347,15 @@ sql_forget(const char *name)
 
 	if (code != SPI_OK_REL_UNREGISTER)
 		elog(ERROR, "SPI_unregister_relation failed: %s", SPI_result_code_string(code));
+}
+
+const SqlShared *
+sql_share(const SqlShared *relation)
+{
+	const SqlShared *before = shared;
+
+	shared = relation;
+	return before;
 }
 
 void

@@ -85,6 +85,20 @@ extern void sql_register(const char *name, TupleDesc desc, Tuplestorestate *stor
 extern void sql_forget(const char *name);
 
 /*
+ * Rows that every connection made by sql_begin can read under a name, until
+ * other ones are shared, or none (NULL).  Returns what was shared before.
+ */
+typedef struct SqlShared
+{
+	const char *name;
+	TupleDesc	desc;
+	Tuplestorestate *store;
+	double		rows;
+} SqlShared;
+
+extern const SqlShared *sql_share(const SqlShared *relation);
+
+/*
  * Our own tables are written as the extension's owner, with a pinned
  * search_path; user code never runs in between.  "house" is the quoted
  * schema that the extension lives in, with the dot.

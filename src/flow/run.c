@@ -34,6 +34,7 @@
 #include "access/xact.h"
 #include "flow/diff.h"
 #include "flow/engine.h"
+#include "flow/input.h"
 #include "flow/pin.h"
 #include "flow/run_unit.h"
 #include "flow/steps.h"
@@ -44,8 +45,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-
-#define MAX_UNIT_LOCKS	1000
 
 static void
 run_context(void *arg)
@@ -205,7 +204,7 @@ static bool
 is_tracked(const Run *run)
 {
 	return run->def->track != TRACK_NONE && run->request->scope == NULL && !OidIsValid(run->request->source) &&
-		run->request->verify == NULL;
+		run->request->file == NULL && run->request->verify == NULL;
 }
 
 /* What is read of the source, under the active snapshot. */
@@ -281,25 +280,15 @@ settle_call(Run *run, const char *label)
 	}
 }
 
-/*
- * In their order, so that two runs over several units can't wait for each
- * other in a circle.  The server's lock table holds some thousands; beyond a
- * part of that, all of the import's units are locked as one.
- */
 static void
 lock_units(Run *run, List *units)
 {
-	const char *import = run->def->name;
+	List	   *names = NIL;
 	ListCell   *lc;
 
-	if (list_length(units) > MAX_UNIT_LOCKS)
-	{
-		idem_lock_all_units(import, ExclusiveLock);
-		return;
-	}
-	idem_lock_all_units(import, RowExclusiveLock);
 	foreach(lc, units)
-		idem_lock_unit(import, ((Unit *) lfirst(lc))->name);
+		names = lappend(names, makeString(((Unit *) lfirst(lc))->name));
+	idem_lock_units(run->def->name, names);
 }
 
 /*
@@ -429,6 +418,7 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	run.trace = trace;
 	run.cxt = run_cxt;
 	run.record = trace->current;
+	run.record->input = request->input;
 	run.who = GetUserId();
 	run.batch = request->paging != NULL ? request->paging->number : 1;
 	if (request->alone)
@@ -441,7 +431,7 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	error_context_stack = &callback;
 
 	idem_pin(run.def, &pin);
-	run_import(&run);
+	idem_run_input(&run, run_import);
 	idem_unpin(&pin);
 
 	error_context_stack = callback.previous;

@@ -8,6 +8,7 @@
 #ifndef IDEM_RUN_H
 #define IDEM_RUN_H
 
+#include "flow/file.h"
 #include "flow/increment.h"
 #include "ledger/history.h"
 #include "nodes/pg_list.h"
@@ -21,6 +22,8 @@ typedef struct RunRequest
 	bool		plan;			/* only count */
 	Oid			source;			/* read this relation instead, or InvalidOid */
 	struct Verification *verify;	/* with plan: compare with the receipts (flow/verify.h); or NULL */
+	FileSource *file;			/* or this file, or NULL */
+	InputRecord input;			/* name it in the manifest */
 	/* of a call that commits each of its steps: */
 	int			version;		/* of the definition that they follow; 0: as it is */
 	TimestampTz created_at;		/* and when that was created */

@@ -32,10 +32,12 @@ idem_run_begin_unit(Run *run, const Unit *unit, const char *name)
 {
 	MemoryContext oldcxt = MemoryContextSwitchTo(run->trace->cxt);
 	RunRecord  *record = run->record;
+	InputRecord input = record->input;
 	char	   *lower = NULL;
 	char	   *upper = NULL;
 
 	memset(record, 0, sizeof(RunRecord));
+	record->input = input;
 	record->unit = pstrdup(name);
 	record->import = pstrdup(run->def->name);
 	record->version = run->def->version;
@@ -85,13 +87,13 @@ finish_unit(Run *run, const Unit *unit)
 	RunRecord  *record = run->record;
 	RunRecord  *result;
 
-	if (run->increment->note != NULL)
+	if (run->increment != NULL && run->increment->note != NULL)
 		idem_run_note(run, run->increment->note);
 	if (run->request->plan)
 		idem_plan_finish(run, unit);
 	oldcxt = MemoryContextSwitchTo(run->trace->cxt);
 	record->elapsed = GetCurrentTimestamp() - record->started_at;
-	record->checkpoint = run->increment->tracked && run->increment->next.track != TRACK_NONE ?
+	record->checkpoint = run->increment != NULL && run->increment->tracked && run->increment->next.track != TRACK_NONE ?
 		pstrdup(run->increment->next.text) : NULL;
 	if (!run->request->plan)
 		idem_history_insert(record);
@@ -176,6 +178,18 @@ idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fin
 	}
 	finish_unit(run, unit);
 	return true;
+}
+
+void
+idem_run_skip_input(Run *run, const char *unit, const Fingerprint *target, const char *note)
+{
+	idem_run_begin_unit(run, NULL, unit);
+	run->record->status = "skipped";
+	run->record->run_id = idem_history_next_run_id();
+	if (target != NULL)
+		set_checksum(run, target);
+	idem_run_note(run, note);
+	finish_unit(run, NULL);
 }
 
 /* Too many rejects fail the run, but are kept: the recorder gets them. */

@@ -80,6 +80,9 @@ extern void idem_run_receipt(Run *run, const char *unit, Receipt *receipt);
 extern bool idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fingerprint *read,
 							   const Fingerprint *target);
 
+/* Finish a unit that a known input was applied to; target NULL: it was not summed. */
+extern void idem_run_skip_input(Run *run, const char *unit, const Fingerprint *target, const char *note);
+
 /*
  * Judge a unit's staged rows, apply them (but for a plan), and finish it.
  * comparison: of the unit, if it is the run's only one; else NULL.

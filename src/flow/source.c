@@ -137,6 +137,40 @@ idem_source_columns(const Definition *def, Oid instead, Scope *scope)
 	return idem_query_columns(describe(source_from(def, instead), scope, &by_unit), "source");
 }
 
+TupleDesc
+idem_source_shape(const Definition *def, Scope *scope)
+{
+	char	   *query = psprintf("SELECT * FROM %s", source_from(def, InvalidOid));
+	MemoryContext cxt = CurrentMemoryContext;
+	MemoryContext oldcxt;
+	SPIPlanPtr	plan;
+	TupleDesc	all;
+	TupleDesc	shape;
+	List	   *kept = NIL;
+	ListCell   *lc;
+
+	sql_begin();
+	all = analyze(query, scope, "source", &plan)->resultDesc;
+	oldcxt = MemoryContextSwitchTo(cxt);
+	all = CreateTupleDescCopy(all);
+	MemoryContextSwitchTo(oldcxt);
+	SPI_freeplan(plan);
+	sql_end();
+
+	for (int i = 1; i <= all->natts; i++)
+	{
+		char	   *name = NameStr(TupleDescAttr(all, i - 1)->attname);
+
+		if (!OidIsValid(def->source_table) ||
+			get_attgenerated(def->source_table, get_attnum(def->source_table, name)) == '\0')
+			kept = lappend_int(kept, i);
+	}
+	shape = CreateTemplateTupleDesc(list_length(kept));
+	foreach(lc, kept)
+		TupleDescCopyEntry(shape, foreach_current_index(lc) + 1, all, lfirst_int(lc));
+	return shape;
+}
+
 static List *
 without(List *names, List *others)
 {

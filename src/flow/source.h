@@ -65,6 +65,13 @@ typedef bool (*SourceSink) (void *arg, Datum *values, bool *isnull);
 extern List *idem_source_columns(const Definition *def, Oid instead, Scope *scope);
 
 /*
+ * The columns that rows instead of the source's must have to be read like
+ * them: names and types of the definition's own source, without generated
+ * ones.
+ */
+extern TupleDesc idem_source_shape(const Definition *def, Scope *scope);
+
+/*
  * Open the definition's source, or another relation instead of it.  Raises
  * II006 if its columns are not the recorded ones.
  */

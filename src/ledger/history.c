@@ -147,6 +147,24 @@ idem_history_prune(TimestampTz before, Oid who, bool dropped)
 	return deleted;
 }
 
+int64
+idem_history_taken_since(const char *import, List *units, int64 run_id)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SqlParam	param[] = {sql_text(import), sql_texts(units), sql_int8(run_id)};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+	SqlRow		row;
+
+	sql_house_enter(&house);
+	(void) sql_row(psprintf("SELECT sum(deleted + removed)::bigint AS taken FROM %sidem_import_history "
+							"WHERE import = $1 AND unit = ANY ($2) AND run_id > $3 AND status = 'applied'",
+							house.schema),
+				   params, true, cxt, &row);
+	sql_house_leave(&house);
+	return sql_column_int8(&row, "taken", 0);
+}
+
 void
 idem_history_purge(const char *import)
 {

@@ -9,6 +9,7 @@
 #define IDEM_HISTORY_H
 
 #include "base/hash.h"
+#include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 
 /* Every staged row counts once among the first seven; removed counts target rows. */
@@ -23,6 +24,15 @@ typedef struct Tally
 	int64		deleted;
 	int64		removed;
 } Tally;
+
+/* The named input that a run reads, for the manifest. */
+typedef struct InputRecord
+{
+	const char *name;			/* NULL: it has none */
+	const char *scope;			/* text that the run was called with, or NULL */
+	const char *hash;			/* in hexadecimal digits; NULL: unknown */
+	int64		size;			/* of a file, else -1 */
+} InputRecord;
 
 typedef struct RunRecord
 {
@@ -48,6 +58,7 @@ typedef struct RunRecord
 	const char *message;
 	const char *detail;
 	int64		to_remove;		/* awaiting_approval: rows it would remove */
+	InputRecord input;
 } RunRecord;
 
 extern int64 idem_tally_attempted(const Tally *tally);
@@ -68,6 +79,9 @@ extern void idem_history_sum_again(const RunRecord *run);
  * many.
  */
 extern uint64 idem_history_prune(TimestampTz before, Oid who, bool dropped);
+
+/* How many target rows runs have taken from these units (List of String) after a given run. */
+extern int64 idem_history_taken_since(const char *import, List *units, int64 run_id);
 
 /* Delete an import's history. */
 extern void idem_history_purge(const char *import);

@@ -17,9 +17,12 @@
 #include "executor/spi.h"
 #include "ledger/ledger.h"
 #include "miscadmin.h"
+#include "nodes/value.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+
+#define MAX_UNIT_LOCKS	1000
 
 /* What a lock stands for, by the number of its subobject: for a unit, any odd one. */
 typedef enum LockSpace
@@ -27,7 +30,9 @@ typedef enum LockSpace
 	LOCK_IMPORT = 0,
 	LOCK_UNIT = 1,
 	LOCK_ALL_UNITS = 2,
-	LOCK_CHECKPOINT = 4
+	LOCK_CHECKPOINT = 4,
+	LOCK_INPUT = 8,
+	LOCK_PAYLOAD = 10
 } LockSpace;
 
 /*
@@ -35,8 +40,8 @@ typedef enum LockSpace
  * bits of a hash.  Two names that meet in one hash only wait for each other
  * needlessly.
  */
-static void
-lock_name(const char *name, int len, LockSpace space, LOCKMODE mode)
+static bool
+lock_name(const char *name, int len, LockSpace space, LOCKMODE mode, bool wait)
 {
 	uint64		hash = hash_bytes_extended((const unsigned char *) name, len, 0);
 	House		house;
@@ -47,39 +52,75 @@ lock_name(const char *name, int len, LockSpace space, LOCKMODE mode)
 					   get_relname_relid("idem_import_ledger", house.schema_oid),
 					   (uint32) hash,
 					   space == LOCK_UNIT ? (uint16) (hash >> 32) | LOCK_UNIT : space);
-	(void) LockAcquire(&tag, mode, false, false);
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 void
 idem_lock_import(const char *import, LOCKMODE mode)
 {
-	lock_name(import, strlen(import), LOCK_IMPORT, mode);
+	(void) lock_name(import, strlen(import), LOCK_IMPORT, mode, true);
 }
 
 void
 idem_lock_all_units(const char *import, LOCKMODE mode)
 {
-	lock_name(import, strlen(import), LOCK_ALL_UNITS, mode);
+	(void) lock_name(import, strlen(import), LOCK_ALL_UNITS, mode, true);
 }
 
-void
-idem_lock_unit(const char *import, const char *unit)
+/* The name of something that belongs to an import. */
+static bool
+lock_part(const char *import, const char *part, LockSpace space, bool wait)
 {
 	StringInfoData name;
+	bool		locked;
 
 	/* the separator can't occur in either */
 	initStringInfo(&name);
 	appendStringInfoString(&name, import);
 	appendStringInfoChar(&name, '\0');
-	appendStringInfoString(&name, unit);
-	lock_name(name.data, name.len, LOCK_UNIT, ExclusiveLock);
+	appendStringInfoString(&name, part);
+	locked = lock_name(name.data, name.len, space, ExclusiveLock, wait);
 	pfree(name.data);
+	return locked;
+}
+
+void
+idem_lock_unit(const char *import, const char *unit)
+{
+	(void) lock_part(import, unit, LOCK_UNIT, true);
+}
+
+void
+idem_lock_units(const char *import, List *units)
+{
+	ListCell   *lc;
+
+	if (list_length(units) > MAX_UNIT_LOCKS)
+	{
+		idem_lock_all_units(import, ExclusiveLock);
+		return;
+	}
+	idem_lock_all_units(import, RowExclusiveLock);
+	foreach(lc, units)
+		idem_lock_unit(import, strVal(lfirst(lc)));
+}
+
+bool
+idem_lock_input(const char *import, const char *input, bool wait)
+{
+	return lock_part(import, input, LOCK_INPUT, wait);
+}
+
+void
+idem_lock_payload(const char *import, const char *hash)
+{
+	(void) lock_part(import, hash, LOCK_PAYLOAD, true);
 }
 
 void
 idem_lock_checkpoint(const char *import)
 {
-	lock_name(import, strlen(import), LOCK_CHECKPOINT, ExclusiveLock);
+	(void) lock_name(import, strlen(import), LOCK_CHECKPOINT, ExclusiveLock, true);
 }
 
 static Hash128

@@ -10,6 +10,7 @@
 
 #include "base/hash.h"
 #include "ledger/history.h"
+#include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 
 /* Rows and their order-independent sum, of a source or of a target's unit. */
@@ -49,6 +50,20 @@ extern void idem_lock_import(const char *import, LOCKMODE mode);
 extern void idem_lock_all_units(const char *import, LOCKMODE mode);
 extern void idem_lock_unit(const char *import, const char *unit);
 extern void idem_lock_checkpoint(const char *import);
+
+/*
+ * Several units' (List of String), in their order, so that two runs can't wait
+ * for each other in a circle.  The server's lock table holds some thousands;
+ * beyond a part of that, all of the import's units are locked as one.
+ */
+extern void idem_lock_units(const char *import, List *units);
+
+/*
+ * An input's name and its hash (in digits), as manifest.h tells.  The name's
+ * returns false if another transaction has it, and it is not to be waited for.
+ */
+extern bool idem_lock_input(const char *import, const char *input, bool wait);
+extern void idem_lock_payload(const char *import, const char *hash);
 
 /*
  * The unit's receipt; all zero if there is none.  With "fresh" as of now,

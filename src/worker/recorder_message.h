@@ -57,7 +57,10 @@ static const Size run_strings[] = {
 	offsetof(RunRecord, lower),
 	offsetof(RunRecord, upper),
 	offsetof(RunRecord, message),
-	offsetof(RunRecord, detail)
+	offsetof(RunRecord, detail),
+	offsetof(RunRecord, input.name),
+	offsetof(RunRecord, input.scope),
+	offsetof(RunRecord, input.hash)
 };
 
 #define RUN_STRING(run, i) \

@@ -15,6 +15,7 @@
 #include "executor/tuptable.h"
 #include "ledger/definition.h"
 #include "ledger/ledger.h"
+#include "ledger/manifest.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -186,7 +187,7 @@ receive_rejects(shm_mq_handle *receiver, Tuplestorestate *rejects, int64 nreject
 }
 
 /*
- * The ledger's row may be held by a transaction that applied the unit and has
+ * The rows of ledger and manifest may be held by a transaction that applied the unit and has
  * not ended, the caller's own among others.  Wait a while, but do not hold a
  * worker's slot for as long as that may take: the history has the failure.
  */
@@ -201,6 +202,8 @@ write_ledger(const RunRecord *run)
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		idem_ledger_failed(run);
+		if (run->input.name != NULL)
+			idem_manifest_failed(run);
 		PopActiveSnapshot();
 		CommitTransactionCommand();
 	}
@@ -218,7 +221,7 @@ write_ledger(const RunRecord *run)
 }
 
 /*
- * Write history and rejects in one transaction, and the ledger after that.
+ * Write history and rejects in one transaction, ledger and manifest after that.
  */
 static RecorderOutcome
 write_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)

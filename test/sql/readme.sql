@@ -52,8 +52,6 @@ SELECT count(*), idem_import_checksum(idem_import_hash(i)) FROM invoices i;
 \set VERBOSITY sqlstate
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], max_attempts => 3);
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], backoff => '1 minute');
-SELECT idem_import_run('invoices', input => 'a.csv');
-SELECT idem_import_run('invoices', input_hash => '\x00');
 
 --
 -- Ordinary errors

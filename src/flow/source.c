@@ -140,22 +140,11 @@ idem_source_columns(const Definition *def, Oid instead, Scope *scope)
 TupleDesc
 idem_source_shape(const Definition *def, Scope *scope)
 {
-	char	   *query = psprintf("SELECT * FROM %s", source_from(def, InvalidOid));
-	MemoryContext cxt = CurrentMemoryContext;
-	MemoryContext oldcxt;
-	SPIPlanPtr	plan;
-	TupleDesc	all;
+	bool		by_unit;
+	TupleDesc	all = describe(source_from(def, InvalidOid), scope, &by_unit);
 	TupleDesc	shape;
 	List	   *kept = NIL;
 	ListCell   *lc;
-
-	sql_begin();
-	all = analyze(query, scope, "source", &plan)->resultDesc;
-	oldcxt = MemoryContextSwitchTo(cxt);
-	all = CreateTupleDescCopy(all);
-	MemoryContextSwitchTo(oldcxt);
-	SPI_freeplan(plan);
-	sql_end();
 
 	for (int i = 1; i <= all->natts; i++)
 	{

@@ -3,6 +3,7 @@
 CREATE SCHEMA guards;
 SET search_path = guards, public;
 SET client_min_messages = warning;
+SET idem_import.min_swap_rows = 50000;
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
 

@@ -3,6 +3,9 @@
 CREATE SCHEMA plan;
 SET search_path = plan, public;
 SET client_min_messages = warning;
+-- it goes through the engines itself
+SET idem_import.engine = 'auto';
+SET idem_import.min_swap_rows = 50000;
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
 

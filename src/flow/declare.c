@@ -19,9 +19,9 @@
 #include "executor/spi.h"
 #include "flow/declare.h"
 #include "flow/effects.h"
-#include "flow/increment.h"
 #include "flow/pin.h"
 #include "flow/source.h"
+#include "flow/tracking.h"
 #include "lib/stringinfo.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
@@ -279,7 +279,7 @@ idem_declare(Definition *def, bool resolve_anew)
 	if (def->method == METHOD_REPLACE && target->nkeys > 0 && def->scope != NIL && !target->scope_in_key)
 		refuse("method \"replace\" needs the scope columns in the key", "Otherwise a row may come from another unit; method \"diff\" moves it.");
 	source = idem_source_open(def, target, InvalidOid);
-	idem_increment_require(def, source);
+	idem_tracking_require(def, source);
 	require_privileges(def, target, source);
 	if (def->effects != NULL)
 		idem_effects_require(def, target);

@@ -54,22 +54,10 @@ typedef struct Increment
 extern Increment *idem_increment_begin(const Definition *def, Source *source, const Unit *unit,
 									   Paging *paging, bool tracked, bool anew);
 
-/* Are there rows after the import's checkpoint?  Leaves the source unbound. */
-extern bool idem_increment_is_behind(const Definition *def, Source *source);
-
 /*
  * It has been applied: move the checkpoint, in the same transaction, and turn
  * the page.  run_id 0: no unit had rows in it.
  */
 extern void idem_increment_applied(const Definition *def, Increment *increment, Paging *paging, int64 run_id);
-
-/* 22023, 42703, 0A000 if the import can't be tracked as it says. */
-extern void idem_increment_require(const Definition *def, Source *source);
-
-/*
- * Set a checkpoint back to where it was once, as text, or to the start (NULL).
- * 55000 if there is none, 22023 if it is not behind the present one.
- */
-extern void idem_increment_rewind(const Definition *def, Source *source, const char *text);
 
 #endif							/* IDEM_INCREMENT_H */

@@ -38,6 +38,7 @@
 #include "flow/pin.h"
 #include "flow/run_unit.h"
 #include "flow/steps.h"
+#include "flow/tracking.h"
 #include "flow/verify.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
@@ -219,7 +220,7 @@ begin_increment(Run *run, List *units)
 	if (request->strays)
 		idem_steps_bind_strays(run->source, units);
 	if (request->verify != NULL && run->def->track != TRACK_NONE)
-		run->increment->behind = idem_increment_is_behind(run->def, run->source);
+		run->increment->behind = idem_tracking_is_behind(run->def, run->source);
 }
 
 static void
@@ -471,7 +472,7 @@ idem_run_rewind(const char *import, const char *checkpoint)
 
 	idem_pin(def, &pin);
 	target = idem_target_open(def, AccessShareLock);
-	idem_increment_rewind(def, idem_source_open(def, target, InvalidOid), checkpoint);
+	idem_tracking_rewind(def, idem_source_open(def, target, InvalidOid), checkpoint);
 	idem_target_close(target);
 	idem_unpin(&pin);
 }

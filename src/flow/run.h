@@ -61,7 +61,7 @@ extern char *idem_run_unit_name(const Definition *def, char *text);
 
 /*
  * Set an import's checkpoint back to an earlier one, as a result told it, or to
- * the start (NULL).  See idem_increment_rewind for the errors.
+ * the start (NULL).  See idem_tracking_rewind for the errors.
  */
 extern void idem_run_rewind(const char *import, const char *checkpoint);
 

@@ -63,7 +63,9 @@ idem_snapshot_text(Snapshot snapshot)
 	TransactionId own = GetTopTransactionIdIfAny();
 	uint64		xmin = widen(snapshot->xmin, next);
 	uint64		xmax = widen(snapshot->xmax, next);
-	uint64	   *xids = palloc(sizeof(uint64) * (snapshot->xcnt + snapshot->subxcnt + 1));
+	/* a copy of a snapshot that has overflowed counts subtransactions that it does not have */
+	int32		subxcnt = snapshot->subxip != NULL ? snapshot->subxcnt : 0;
+	uint64	   *xids = palloc(sizeof(uint64) * (snapshot->xcnt + subxcnt + 1));
 	int			n = 0;
 	StringInfoData buf;
 
@@ -81,7 +83,7 @@ idem_snapshot_text(Snapshot snapshot)
 
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
 		xids[n++] = widen(snapshot->xip[i], next);
-	for (int32 i = 0; i < snapshot->subxcnt; i++)
+	for (int32 i = 0; i < subxcnt; i++)
 		xids[n++] = widen(snapshot->subxip[i], next);
 	qsort(xids, n, sizeof(uint64), compare_xids);
 

@@ -40,7 +40,8 @@ units_context(void *arg)
 {
 	UnitsCall  *call = arg;
 
-	errcontext("idem_import_run_units, after " INT64_FORMAT " committed batches", call->committed);
+	errcontext("idem_import_run_units, after " INT64_FORMAT " committed %s", call->committed,
+			   call->committed == 1 ? "batch" : "batches");
 }
 
 static void

@@ -33,6 +33,9 @@ extern ParamListInfo sql_params(int n, const SqlParam *params);
 /* The same with one more at the end; its number is params->numParams + 1. */
 extern ParamListInfo sql_params_with(ParamListInfo params, SqlParam param);
 
+/* An operator by its one name: OPERATOR(pg_catalog.<). */
+extern char *sql_operator(Oid operator);
+
 /* A connection to SPI; allocations made between the two go with it. */
 extern void sql_begin(void);
 extern void sql_end(void);

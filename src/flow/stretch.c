@@ -15,14 +15,12 @@
 #include "access/stratnum.h"
 #include "base/compat.h"
 #include "base/sql.h"
-#include "catalog/pg_operator.h"
 #include "executor/spi.h"
 #include "flow/stretch.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
-#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 Stretch *
@@ -180,15 +178,8 @@ order_by(const Stretch *stretch, bool backward)
 	{
 		const StretchColumn *column = &stretch->columns[i];
 		Oid			operator = backward ? other_operator(column, BTGreaterStrategyNumber) : column->lt_opr;
-		HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-		Form_pg_operator form;
 
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for operator %u", operator);
-		form = (Form_pg_operator) GETSTRUCT(tuple);
-		appendStringInfo(&buf, "%s%s USING OPERATOR(%s.%s)", i > 0 ? ", " : "", column->expression,
-						 quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
-		ReleaseSysCache(tuple);
+		appendStringInfo(&buf, "%s%s USING %s", i > 0 ? ", " : "", column->expression, sql_operator(operator));
 	}
 	return buf.data;
 }

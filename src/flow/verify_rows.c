@@ -7,15 +7,12 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "base/sql.h"
-#include "catalog/pg_operator.h"
 #include "flow/verify.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/ruleutils.h"
-#include "utils/syscache.h"
 
 #define MAX_KEYS	10
 
@@ -62,23 +59,6 @@ count_unkeyed(Run *run, Stage *stage, const StagedUnit *staged)
 	return differing;
 }
 
-/* OPERATOR(pg_catalog.<) */
-static char *
-operator_name(Oid operator)
-{
-	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
-	Form_pg_operator form;
-	char	   *name;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for operator %u", operator);
-	form = (Form_pg_operator) GETSTRUCT(tuple);
-	name = psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)),
-					NameStr(form->oprname));
-	ReleaseSysCache(tuple);
-	return name;
-}
-
 /*
  * SELECT jsonb_agg(jsonb_build_object('a', k.c1, 'b', k.c2)) AS keys FROM
  *    (SELECT r.* FROM (SELECT c1, c2 FROM idem_import_fresh
@@ -108,7 +88,7 @@ keys_query(const Target *target, const KeyedRows *parts, int nparts)
 		appendStringInfo(&order, "%sr.c%d", comma, key->column + 1);
 		if (OidIsValid(key->collation))
 			appendStringInfo(&order, " COLLATE %s", generate_collation_name(key->collation));
-		appendStringInfo(&order, " USING %s", operator_name(key->lt_opr));
+		appendStringInfo(&order, " USING %s", sql_operator(key->lt_opr));
 	}
 	for (int i = 0; i < nparts; i++)
 		appendStringInfo(&rows, "%sSELECT %s FROM %s", i > 0 ? " UNION ALL " : "", columns.data, parts[i].name);

@@ -36,6 +36,19 @@ typedef enum LockSpace
 } LockSpace;
 
 /*
+ * Does a transaction hold the lock?  One that has ended lets go of its locks
+ * one by one, and who waited for another of them may find this one still taken.
+ */
+static bool
+held_by_other(const LOCKTAG *tag, LOCKMODE mode)
+{
+	int			holders;
+
+	(void) GetLockConflicts(tag, mode, &holders);
+	return holders > 0;
+}
+
+/*
  * A lock on a name: an object of class idem_import_ledger, addressed by 47
  * bits of a hash.  Two names that meet in one hash only wait for each other
  * needlessly.
@@ -52,7 +65,14 @@ lock_name(const char *name, int len, LockSpace space, LOCKMODE mode, bool wait)
 					   get_relname_relid("idem_import_ledger", house.schema_oid),
 					   (uint32) hash,
 					   space == LOCK_UNIT ? (uint16) (hash >> 32) | LOCK_UNIT : space);
-	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+	while (LockAcquire(&tag, mode, false, !wait) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		if (held_by_other(&tag, mode))
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(100L);
+	}
+	return true;
 }
 
 void

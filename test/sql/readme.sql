@@ -268,11 +268,16 @@ A-2,Chair,49.00
 SELECT status, inserted FROM idem_import_run('products');
 COMMIT;
 
-CREATE TEMP TABLE page AS
-SELECT sku, name, price FROM jsonb_to_recordset('[{"sku": "A-2", "name": "Chair", "price": "45.00"},
-	{"sku": "A-3", "name": "Desk", "price": "120.00"}]') AS p(sku text, name text, price text);
-SELECT status, inserted, updated FROM idem_import_run('products', source => 'page');
-DROP TABLE page;
+\set body `echo '[{"sku": "A-2", "name": "Chair", "price": "45.00"}, {"sku": "A-3", "name": "Desk", "price": "120.00"}]'`
+BEGIN;
+CREATE TEMP TABLE page ON COMMIT DROP AS
+SELECT * FROM jsonb_to_recordset(:'body') AS p(sku text, name text, price text);
+SELECT status, inserted, updated FROM idem_import_run('products', source => 'pg_temp.page',
+	input => 'products?page=1', input_hash => sha256(convert_to(:'body', 'UTF8')));
+-- the same page again
+SELECT status, attempted, inserted, updated FROM idem_import_run('products', source => 'pg_temp.page',
+	input => 'products?page=1', input_hash => sha256(convert_to(:'body', 'UTF8')));
+COMMIT;
 
 --
 -- prove, and II007

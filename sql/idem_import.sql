@@ -532,6 +532,30 @@ COMMENT ON FUNCTION idem_import_run_file(text, text, jsonb, boolean)
 	IS 'run an import over a file of the server instead of its source; options are those of COPY FROM';
 
 ------------------------------------------------------------------------------
+-- Watching them
+------------------------------------------------------------------------------
+
+CREATE FUNCTION idem_import_progress_rows(
+	OUT pid int, OUT import text, OUT unit text, OUT batch bigint, OUT plan boolean, OUT phase text,
+	OUT rows_done bigint, OUT rows_total bigint, OUT rate bigint, OUT eta interval, OUT bar text,
+	OUT started_at timestamptz, OUT who regrole
+) RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10
+AS 'MODULE_PATHNAME', 'idem_import_progress_rows';
+
+COMMENT ON FUNCTION idem_import_progress_rows()
+	IS 'what the view idem_import_progress shows';
+
+CREATE VIEW idem_import_progress WITH (security_invoker = true) AS
+SELECT p.pid, p.import, p.unit, p.batch, p.plan, p.phase, p.rows_done, p.rows_total, p.rate, p.eta, p.bar,
+	p.started_at, p.who
+FROM idem_import_progress_rows() p;
+
+GRANT SELECT ON idem_import_progress TO PUBLIC;
+
+COMMENT ON VIEW idem_import_progress IS 'a line per run in progress, of the imports that one may run';
+
+------------------------------------------------------------------------------
 -- Keys, hashes and checksums
 --
 -- Immutable, so that they may stand in generated columns and indexes.  No

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "base/progress.h"
 #include "flow/engine.h"
 #include "fmgr.h"
 #include "utils/guc.h"
@@ -18,6 +19,7 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	idem_progress_init();
 	idem_engine_init();
 	MarkGUCPrefixReserved("idem_import");
 }

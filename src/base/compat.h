@@ -57,6 +57,9 @@
 #endif
 
 #if PG_VERSION_NUM < 170000
+/* the local id of the transaction that a process is in */
+#define proc_lxid(proc) ((proc)->lxid)
+
 /* timetz AT LOCAL is new in 17; no function has this OID */
 #define F_TIMEZONE_TIMETZ InvalidOid
 
@@ -64,6 +67,8 @@
 #define idem_default_statistics_target(value, isnull) (DatumGetInt32(value) == -1)
 #define IDEM_STATISTICS_TARGET_NONE Int32GetDatum(0)
 #else
+#define proc_lxid(proc) ((proc)->vxid.lxid)
+
 #define idem_default_statistics_target(value, isnull) (isnull)
 #define IDEM_STATISTICS_TARGET_NONE Int16GetDatum(0)
 

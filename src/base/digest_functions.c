@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "base/digest.h"
+#include "base/progress.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "nodes/supportnodes.h"
@@ -159,6 +160,7 @@ idem_import_digest_row(PG_FUNCTION_ARGS)
 		call->isnull[i] = PG_ARGISNULL(i + DIGEST_FIRST_COLUMN);
 	}
 	idem_digest_row(call->digester, digest, call->values, call->isnull);
+	idem_progress_pulse();
 	PG_RETURN_POINTER(digest);
 }
 

@@ -18,6 +18,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/progress.h"
 #include "base/sql.h"
 #include "executor/spi.h"
 #include "flow/apply.h"
@@ -156,6 +157,9 @@ idem_apply_diff(const Target *target, const Definition *def, const Unit *unit, D
 		if (round == MAX_ROUNDS)
 			idem_target_lock(target, ShareRowExclusiveLock);
 
+		idem_progress_phase(PROGRESS_APPLYING, PROGRESS_UNKNOWN,
+							diff->gone + diff->changed + diff->fresh +
+							(removal != NULL ? removal->missing->missing : 0));
 		steps[STEP_REMOVE] = make_step(SPI_OK_DELETE, NULL, NULL, NULL, NULL, 0, NULL);
 		steps[STEP_DELETE] = make_step(SPI_OK_DELETE, idem_apply_delete_query(target, told), params,
 									   diff->desc, diff->gone_rows, diff->gone, deleted);
@@ -225,6 +229,7 @@ idem_apply_replace(const Target *target, const Unit *unit, TupleDesc desc,
 		CHECK_FOR_INTERRUPTS();
 		if (round == MAX_ROUNDS)
 			idem_target_lock(target, ShareRowExclusiveLock);
+		idem_progress_phase(PROGRESS_APPLYING, PROGRESS_UNKNOWN, nrows);
 		sql_begin();
 		tally->removed += idem_execute_told(SPI_OK_DELETE, delete, idem_unit_params(target->scope, unit),
 											told ? changes->deleted.rows : NULL);

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "base/progress.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "catalog/namespace.h"
@@ -79,6 +80,7 @@ execute(const Step *step, Tuplestorestate *told)
 	written = idem_execute_told(step->code, step->query, step->params, told);
 	sql_forget(APPLY_ROWS);
 	sql_end();
+	idem_progress_add(written);
 	return written;
 }
 
@@ -92,6 +94,7 @@ insert(const Target *target, const Step *step, Tuplestorestate *told)
 	while (tuplestore_gettupleslot(step->rows, true, false, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		idem_progress_row();
 		slot_getallattrs(slot);
 		(void) idem_inserter_row(inserter, slot->tts_values, slot->tts_isnull);
 		if (told != NULL)

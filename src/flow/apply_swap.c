@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "base/progress.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "flow/apply_swap.h"
@@ -172,6 +173,7 @@ idem_swap_fill(Swap *swap, Stage *stage, Oid leaf, StagedUnit *staged, Hash128 *
 	swap->new_rows = idem_inserter_end(inserter);
 	if (taken)
 	{
+		idem_progress_phase(PROGRESS_INDEXING, PROGRESS_UNKNOWN, swap->new_rows);
 		idem_new_heap_build_indexes(swap->heap);
 		idem_new_heap_analyze(swap->heap);
 	}

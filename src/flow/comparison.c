@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "base/progress.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "flow/comparison.h"
@@ -38,10 +39,12 @@
 /* Arguments of idem_import_digest and idem_import_bucket_differs, with the columns */
 #define MAX_DIGEST_COLUMNS	(FUNC_MAX_ARGS - 3)
 
-static double
-expected_source_rows(const Source *source, const Unit *unit)
+double
+idem_source_expected_rows(const Source *source, const Unit *unit)
 {
-	return sql_expected_rows(idem_source_query(source, NULL, source->by_unit ? NULL : source->within),
+	const char *within = source->by_unit || unit == NULL ? NULL : source->within;
+
+	return sql_expected_rows(idem_source_query(source, NULL, within),
 							 idem_source_params(source, unit));
 }
 
@@ -150,8 +153,9 @@ idem_compare(Source *source, const Definition *def, Unit *unit, const Receipt *r
 	bool		has_receipt = receipt->version == def->version && !force;
 	double		expected_target = expected_target_rows(source->target, unit);
 
+	idem_progress_phase(PROGRESS_COMPARING, PROGRESS_UNKNOWN, PROGRESS_UNKNOWN);
 	memset(comparison, 0, sizeof(Comparison));
-	comparison->expected = expected_source_rows(source, unit);
+	comparison->expected = idem_source_expected_rows(source, unit);
 	comparison->share = 1;
 
 	if (source->target->nkeys > 0 && source->target->guarded && !idem_removes_missing(def) &&

@@ -21,6 +21,9 @@ typedef struct Comparison
 	double		share;			/* of the rows, roughly */
 } Comparison;
 
+/* How many rows the planner expects of the source; of the unit, unless that is NULL. */
+extern double idem_source_expected_rows(const Source *source, const Unit *unit);
+
 /*
  * Compare a unit, under the active snapshot.  What is read depends on what
  * there is to gain: with a receipt, whether all is as it was; and where rows

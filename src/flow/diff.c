@@ -20,6 +20,7 @@
  */
 #include "postgres.h"
 
+#include "base/progress.h"
 #include "base/sql.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -144,6 +145,7 @@ verdict_receive(TupleTableSlot *slot, DestReceiver *self)
 	Tuplestorestate *rows = NULL;
 	Verdict		verdict;
 
+	idem_progress_pulse();
 	slot_getallattrs(slot);
 	verdict = (Verdict) DatumGetInt32(slot->tts_values[diff->desc->natts + (diff->by_hash ? 2 : 0)]);
 	switch (verdict)

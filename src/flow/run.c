@@ -32,6 +32,7 @@
 #include <float.h>
 
 #include "access/xact.h"
+#include "base/progress.h"
 #include "flow/diff.h"
 #include "flow/engine.h"
 #include "flow/input.h"
@@ -96,6 +97,21 @@ add_spared(StagedUnit *staged, const Comparison *comparison)
 	staged->inside.checksum = comparison->source->sum;
 }
 
+/* How many rows there are to read, as far as anybody knows. */
+static double
+expected_rows(const Run *run, List *units, const Comparison *comparison)
+{
+	if (comparison->differing != NULL)
+		return comparison->source->rows * comparison->share;
+	if (comparison->source != NULL)
+		return comparison->source->rows;
+	if (comparison->expected > 0)
+		return comparison->expected;
+	if (run->source->by_unit)
+		return PROGRESS_UNKNOWN;
+	return idem_source_expected_rows(run->source, list_length(units) == 1 ? linitial(units) : NULL);
+}
+
 /*
  * A foreign table, or a function that claims to be stable, may answer otherwise
  * when it is read again.  Then all is taken from the second time.
@@ -103,8 +119,11 @@ add_spared(StagedUnit *staged, const Comparison *comparison)
 static Stage *
 begin_stage(Run *run, List *units, Comparison *comparison)
 {
-	Stage	   *stage = idem_stage_begin(run->source, run->def, units, comparison->differing);
+	Stage	   *stage;
 	bool		same;
+
+	idem_progress_phase(PROGRESS_READING, 0, expected_rows(run, units, comparison));
+	stage = idem_stage_begin(run->source, run->def, units, comparison->differing);
 
 	if (run->request->strays)
 		idem_stage_only_outside(stage);
@@ -399,8 +418,8 @@ require_unaltered(const RunRequest *request, const Definition *def)
 			 errhint("Call again: what has been applied is found in place.")));
 }
 
-void
-idem_run(const RunRequest *request, RunTrace *trace)
+static void
+run_request(const RunRequest *request, RunTrace *trace)
 {
 	MemoryContext run_cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import run", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcxt = MemoryContextSwitchTo(run_cxt);
@@ -410,6 +429,7 @@ idem_run(const RunRequest *request, RunTrace *trace)
 
 	/* whether one may, before one waits; what it is, after */
 	run.def = idem_definition_get(request->import);
+	idem_progress_begin(run.def->name, run.def->owner, GetUserId(), request->plan);
 	idem_lock_import(request->import, request->plan ? AccessShareLock : RowExclusiveLock);
 	run.def = idem_definition_get(request->import);
 	require_unaltered(request, run.def);
@@ -438,6 +458,23 @@ idem_run(const RunRequest *request, RunTrace *trace)
 	error_context_stack = callback.previous;
 	MemoryContextSwitchTo(oldcxt);
 	MemoryContextDelete(run_cxt);
+}
+
+void
+idem_run(const RunRequest *request, RunTrace *trace)
+{
+	Progress	outer;
+
+	idem_progress_enter(&outer);
+	PG_TRY();
+	{
+		run_request(request, trace);
+	}
+	PG_FINALLY();
+	{
+		idem_progress_leave(&outer);
+	}
+	PG_END_TRY();
 }
 
 char *

@@ -10,6 +10,7 @@
 #include <math.h>
 
 #include "access/xact.h"
+#include "base/progress.h"
 #include "base/relation.h"
 #include "flow/apply_swap.h"
 #include "flow/engine.h"
@@ -119,6 +120,8 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 	run->record->method = "swap";
 	run->record->engine = "native";
 	idem_run_note(run, SWAP_NOTE);
+	idem_progress_phase(PROGRESS_READING, 0,
+						comparison->source != NULL ? comparison->source->rows : comparison->expected);
 	if (!idem_swap_fill(&swap, stage, leaf, &staged, &target.checksum))
 		return false;
 	*filled = true;
@@ -132,6 +135,7 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 	idem_run_guard_removal(run, receipt, swap.old_rows,
 						   run->target->nkeys > 0 ? tally->removed : swap.old_rows - swap.new_rows, tally);
 	changed = tally->inserted + tally->updated + tally->removed > 0;
+	idem_progress_phase(PROGRESS_SWAPPING, PROGRESS_UNKNOWN, PROGRESS_UNKNOWN);
 	if (changed)
 		idem_swap_lock(&swap);
 	idem_run_note_approval(run, receipt);

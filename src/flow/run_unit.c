@@ -11,6 +11,7 @@
 
 #include "access/xact.h"
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/relation.h"
 #include "executor/tuptable.h"
 #include "flow/aside.h"
@@ -36,6 +37,7 @@ idem_run_begin_unit(Run *run, const Unit *unit, const char *name)
 	char	   *lower = NULL;
 	char	   *upper = NULL;
 
+	idem_progress_unit(name, run->batch);
 	memset(record, 0, sizeof(RunRecord));
 	record->input = input;
 	record->unit = pstrdup(name);
@@ -154,6 +156,7 @@ idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fin
 		return false;
 	if (target == NULL)
 	{
+		idem_progress_phase(PROGRESS_COMPARING, PROGRESS_UNKNOWN, PROGRESS_UNKNOWN);
 		now = idem_fingerprint_target(run->target, unit, true);
 		target = &now;
 	}
@@ -268,6 +271,7 @@ give_receipt(Run *run, Stage *stage, const StagedUnit *staged, const Comparison 
 	}
 	if (!written->summed)
 	{
+		idem_progress_phase(PROGRESS_SUMMING, PROGRESS_UNKNOWN, PROGRESS_UNKNOWN);
 		target = idem_fingerprint_target(run->target, staged->unit, true);
 		if (!IsolationUsesXactSnapshot() && idem_run_transactions_ended() != ended)
 			settled = idem_run_is_settled(run, stage, staged, &target);

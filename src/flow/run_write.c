@@ -10,6 +10,7 @@
 #include <float.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/relation.h"
 #include "executor/tuptable.h"
 #include "flow/apply.h"
@@ -148,6 +149,7 @@ judge(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *compar
 	bool		whole = run->target->scope->ncolumns == 0 || run->target->scope_in_key;
 	Diff	   *diff = idem_diff_create(run->target, run->def, now);
 
+	idem_progress_phase(PROGRESS_DIFFING, PROGRESS_UNKNOWN, staged->winners);
 	if (compared)
 		diff->differing = comparison->differing;
 	if (compared && comparison->target->rows == 0 && whole && run->def->delete_flag == NULL)
@@ -273,6 +275,7 @@ write_batches(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *r
 	tuplestore_rescan(staged->rows);
 	for (run->batch = 1; next_batch(staged, &batch, run->def->batch_size, slot); run->batch++)
 	{
+		idem_progress_unit(run->record->unit, run->batch);
 		write_diff(run, stage, &batch, receipt, NULL, &written);
 		tuplestore_end(batch.rows);
 	}

@@ -10,6 +10,7 @@
 #include <ctype.h>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "base/sql.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
@@ -76,6 +77,7 @@ staging_receive(TupleTableSlot *slot, DestReceiver *self)
 	bool		go_on;
 
 	receiver->row++;
+	idem_progress_row();
 	receiver->column = -1;
 	callback.callback = row_context;
 	callback.arg = receiver;

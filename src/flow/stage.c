@@ -19,6 +19,7 @@
  */
 #include "postgres.h"
 
+#include "base/progress.h"
 #include "executor/executor.h"
 #include "flow/stage_state.h"
 #include "flow/staged_row.h"
@@ -227,6 +228,8 @@ idem_stage_begin(Source *source, const Definition *def, List *units, const bytea
 
 	if (stage->sort != NULL)
 	{
+		stage->nread = idem_progress_done();
+		idem_progress_phase(PROGRESS_STAGING, 0, stage->nread);
 		tuplesort_performsort(stage->sort);
 		fetch_head(stage);
 		if (stage->lost_place >= 0)
@@ -253,6 +256,8 @@ judge_head(Stage *stage, StagedUnit *staged)
 	bool		lost = stage->lost_place >= 0 && DatumGetBool(head->tts_values[stage->lost_place]);
 
 	/* who lost to a row of another unit is the unit's affair as well: it counts twice in the sum */
+	stage->njudged++;
+	idem_progress_row();
 	staged->read.rows++;
 	idem_hash_add(&staged->read.checksum, hash);
 	if (lost)
@@ -321,6 +326,8 @@ idem_stage_next(Stage *stage, StagedUnit *staged)
 	else
 	{
 		staged->rows = tuplestore_begin_heap(true, false, work_mem);
+		if (stage->njudged > 0)
+			idem_progress_phase(PROGRESS_STAGING, stage->njudged, stage->nread);
 		while (stage->has_head)
 		{
 			CHECK_FOR_INTERRUPTS();

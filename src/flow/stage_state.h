@@ -21,6 +21,8 @@ struct Stage
 	List	   *expected;		/* those that the rows being read may belong to */
 	int			next_unit;
 	TupleDesc	desc;			/* a staged row, and of the next two what is needed */
+	int64		nread;			/* rows to judge, and how many have been: */
+	int64		njudged;
 	int			slice_place;	/* the number of the row's slice, or -1 */
 	int			lost_place;		/* whether it has lost to a row of its key, or -1 */
 	RowHasher  *hasher;

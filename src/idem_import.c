@@ -10,6 +10,7 @@
 #include "base/progress.h"
 #include "flow/engine.h"
 #include "fmgr.h"
+#include "ledger/announce.h"
 #include "utils/guc.h"
 
 PG_MODULE_MAGIC;
@@ -20,6 +21,7 @@ void
 _PG_init(void)
 {
 	idem_progress_init();
+	idem_announce_init();
 	idem_engine_init();
 	MarkGUCPrefixReserved("idem_import");
 }

@@ -26,7 +26,7 @@ typedef enum ProgressPhase
 } ProgressPhase;
 
 #define PROGRESS_UNKNOWN		(-1)
-#define PROGRESS_UNIT_SIZE		512
+#define PROGRESS_UNIT_SIZE		1024
 
 /* What a session tells of its run. */
 typedef struct Progress

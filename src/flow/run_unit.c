@@ -19,6 +19,7 @@
 #include "flow/fingerprint.h"
 #include "flow/plan_note.h"
 #include "flow/run_unit.h"
+#include "ledger/announce.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
@@ -45,6 +46,8 @@ idem_run_begin_unit(Run *run, const Unit *unit, const char *name)
 	record->version = run->def->version;
 	record->started_at = GetCurrentTimestamp();
 	record->who = run->who;
+	record->log = idem_announce_log();
+	record->notify = idem_announce_notify();
 	record->status = "failed";
 	if (unit != NULL)
 		idem_unit_bounds(run->target->scope, unit, &lower, &upper);

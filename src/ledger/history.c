@@ -11,6 +11,7 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
+#include "ledger/announce.h"
 #include "ledger/definition.h"
 #include "ledger/history.h"
 #include "utils/builtins.h"
@@ -104,6 +105,7 @@ idem_history_insert(const RunRecord *run)
 						 "$17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27)", house.schema),
 				params);
 	sql_house_leave(&house);
+	idem_announce(run);
 }
 
 void

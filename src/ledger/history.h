@@ -59,6 +59,9 @@ typedef struct RunRecord
 	const char *detail;
 	int64		to_remove;		/* awaiting_approval: rows it would remove */
 	InputRecord input;
+	/* to be announced, as the session that ran it wants: */
+	bool		log;
+	bool		notify;
 } RunRecord;
 
 extern int64 idem_tally_attempted(const Tally *tally);
@@ -67,7 +70,7 @@ extern void idem_tally_add(Tally *tally, const Tally *more);
 /* The next run's number.  Used up even if the run fails, so that each run has its own. */
 extern int64 idem_history_next_run_id(void);
 
-/* Insert the row of history. */
+/* Insert the row of history, and announce the run. */
 extern void idem_history_insert(const RunRecord *run);
 
 /* Correct the checksum in the row of a run. */

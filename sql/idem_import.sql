@@ -555,6 +555,258 @@ GRANT SELECT ON idem_import_progress TO PUBLIC;
 
 COMMENT ON VIEW idem_import_progress IS 'a line per run in progress, of the imports that one may run';
 
+-- The report is one page of HTML, readable without a server or a network.  Its
+-- functions are bound to what they call when they are created, whatever the
+-- search_path is later, and read with the rights of whoever asks.
+
+CREATE FUNCTION idem_import_html(value text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
+		pg_catalog.regexp_replace(value, '[\x01-\x08\x0b\x0c\x0e-\x1f]', '?', 'g'),
+		'&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;');
+END;
+
+COMMENT ON FUNCTION idem_import_html(text) IS 'a text as it stands in HTML';
+
+CREATE FUNCTION idem_import_html_time(value timestamptz) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT pg_catalog.to_char(value AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS');
+END;
+
+COMMENT ON FUNCTION idem_import_html_time(timestamptz) IS 'a time for the report, in UTC';
+
+CREATE FUNCTION idem_import_html_span(value interval) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT CASE
+		WHEN s < 1 THEN round(greatest(s, 0) * 1000) || ' ms'
+		WHEN s < 120 THEN round(s, 1) || ' s'
+		WHEN s < 7200 THEN round(s / 60) || ' min'
+		WHEN s < 172800 THEN round(s / 3600) || ' h'
+		ELSE round(s / 86400) || ' d' END
+	FROM (SELECT EXTRACT(epoch FROM value) AS s) x;
+END;
+
+COMMENT ON FUNCTION idem_import_html_span(interval) IS 'a length of time for the report';
+
+-- <td data-label="Rows" class="n">17</td>, which a narrow screen shows as a line of its own
+CREATE FUNCTION idem_import_html_cell(label text, value text, class text DEFAULT '') RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT '<td data-label="' || idem_import_html(label) || '" class="' || idem_import_html(class) || '">' ||
+		coalesce(nullif(idem_import_html(value), ''), '&#8211;') || '</td>';
+END;
+
+COMMENT ON FUNCTION idem_import_html_cell(text, text, text) IS 'a cell of a table in the report';
+
+CREATE FUNCTION idem_import_html_table(title text, labels text[], "rows" text, empty text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT '<section><h2>' || idem_import_html(title) || '</h2>' ||
+		CASE WHEN "rows" IS NULL THEN '<p class="none">' || idem_import_html(empty) || '</p>'
+		ELSE '<table><thead><tr>' ||
+			(SELECT string_agg('<th>' || idem_import_html(label) || '</th>', '' ORDER BY n)
+				FROM unnest(labels) WITH ORDINALITY AS l (label, n)) ||
+			'</tr></thead><tbody>' || "rows" || '</tbody></table>' END || '</section>' || chr(10);
+END;
+
+COMMENT ON FUNCTION idem_import_html_table(text, text[], text, text) IS 'a table of the report, or what to say where it is empty';
+
+-- A bar for each of the last runs: where it stands says when, how high it is
+-- how many rows it wrote (by its logarithm), its colour what became of it.
+CREATE FUNCTION idem_import_timeline(import text) RETURNS text
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	WITH run AS (
+		(SELECT h.* FROM idem_import_history h
+			WHERE h.import = $1 AND (h.status IN ('applied', 'skipped')) IS TRUE ORDER BY h.run_id DESC LIMIT 100)
+		UNION ALL
+		(SELECT h.* FROM idem_import_history h
+			WHERE h.import = $1 AND (h.status IN ('applied', 'skipped')) IS FALSE ORDER BY h.run_id DESC LIMIT 100)
+	), latest AS (
+		SELECT r.*, EXTRACT(epoch FROM r.started_at) AS at, EXTRACT(epoch FROM r.elapsed) AS took,
+			CASE r.status WHEN 'applied' THEN ln(1 + r.inserted + r.updated + r.deleted + r.removed) ELSE 0 END AS size
+		FROM run r ORDER BY r.run_id DESC LIMIT 100
+	), scale AS (
+		SELECT min(at) AS first, greatest(max(at + took) - min(at), 1) AS length, greatest(max(size), 1) AS biggest
+		FROM latest
+	), bar AS (
+		SELECT l.*, greatest(792 * took / length, 3) AS width, 792 * (at - first) / length AS place,
+			CASE WHEN status IN ('applied', 'skipped') THEN 6 + 46 * size / biggest ELSE 30 END AS height
+		FROM latest l CROSS JOIN scale
+	)
+	SELECT '<svg viewBox="0 0 800 60" preserveAspectRatio="none" role="img" aria-label="runs over time">' ||
+		'<line x1="0" y1="59" x2="800" y2="59" class="axis"/>' ||
+		string_agg('<rect x="' || round(least(4 + place, 798 - width), 1) || '" y="' || round((58 - height)::numeric, 1) ||
+			'" width="' || round(width, 1) || '" height="' || round(height::numeric, 1) ||
+			'" class="s-' || status || '"><title>' ||
+			idem_import_html('run ' || run_id || ', unit ' || unit || ': ' || status || ', ' ||
+				idem_import_html_time(started_at) || ', ' || idem_import_html_span(elapsed) || ', ' ||
+				inserted || ' inserted, ' || updated || ' updated, ' || deleted + removed || ' removed' ||
+				coalesce(', ' || message, '')) ||
+			'</title></rect>', '' ORDER BY run_id) || '</svg>' ||
+		'<p class="scale"><span>' || idem_import_html_time(min(started_at)) || '</span><span>' ||
+		count(*) || CASE count(*) WHEN 1 THEN ' run' ELSE ' runs' END || '</span><span>' ||
+		idem_import_html_time(max(started_at + elapsed)) || '</span></p>'
+	FROM bar;
+END;
+
+COMMENT ON FUNCTION idem_import_timeline(text) IS 'the last 100 runs of an import, as SVG: a part of idem_import_report';
+
+CREATE FUNCTION idem_import_report() RETURNS text
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+BEGIN ATOMIC
+	WITH import AS (
+		SELECT s.*, h.attempted, CASE h.status WHEN 'applied' THEN h.inserted + h.updated + h.deleted + h.removed ELSE 0 END AS written,
+			coalesce(s.last_status IN ('failed', 'awaiting_approval'), false) OR s.units_failed > 0
+				OR s.units_awaiting_approval > 0 OR s.open_rejects > 0 AS attention
+		FROM idem_import_status s LEFT JOIN idem_import_history h ON h.run_id = s.last_run_id
+	), running AS (
+		SELECT string_agg('<tr>' ||
+			idem_import_html_cell('Import', p.import, 'name') ||
+			idem_import_html_cell('Unit', p.unit) ||
+			idem_import_html_cell('Phase', CASE WHEN p.plan THEN 'plan: ' ELSE '' END || p.phase) ||
+			idem_import_html_cell('Progress', p.bar, 'bar') ||
+			idem_import_html_cell('Rows', p.rows_done::text, 'n') ||
+			idem_import_html_cell('Rows/s', p.rate::text, 'n') ||
+			idem_import_html_cell('Left', idem_import_html_span(p.eta), 'n') ||
+			idem_import_html_cell('Since', idem_import_html_time(p.started_at), 't') || '</tr>', '' ORDER BY p.started_at, p.pid) AS "rows"
+		FROM idem_import_progress p
+	), unit AS (
+		SELECT string_agg('<tr>' ||
+			idem_import_html_cell('Import', l.import, 'name') ||
+			idem_import_html_cell('Unit', l.unit) ||
+			idem_import_html_cell('Status', replace(l.status, '_', ' '), 't s-' || l.status) ||
+			idem_import_html_cell('Attempts', l.attempts::text, 'n') ||
+			idem_import_html_cell('Last attempt', idem_import_html_time(l.attempted_at), 't') ||
+			idem_import_html_cell('SQLSTATE', l.sqlstate) ||
+			idem_import_html_cell('Message', l.message, 'text') || '</tr>', '' ORDER BY l.attempted_at DESC) AS "rows"
+		FROM (SELECT u.* FROM idem_import_ledger u
+			WHERE u.status IN ('failed', 'awaiting_approval') ORDER BY u.attempted_at DESC LIMIT 50) l
+	), reject AS (
+		SELECT string_agg('<tr>' ||
+			idem_import_html_cell('Import', g.import, 'name') ||
+			idem_import_html_cell('Rows', g.n::text, 'n') ||
+			idem_import_html_cell('Units', g.units::text, 'n') ||
+			idem_import_html_cell('Reason', g.message, 'text') ||
+			idem_import_html_cell('Column', g.column_name) ||
+			idem_import_html_cell('Constraint', g.constraint_name) ||
+			idem_import_html_cell('Since', idem_import_html_time(g.since), 't') || '</tr>', '' ORDER BY g.n DESC, g.import, g.message) AS "rows"
+		FROM (SELECT j.import, j.message, j.column_name, j.constraint_name, count(*) AS n,
+				count(DISTINCT j.unit) AS units, min(j.rejected_at) AS since
+			FROM idem_import_reject j WHERE j.resolved_at IS NULL
+			GROUP BY j.import, j.message, j.column_name, j.constraint_name ORDER BY count(*) DESC LIMIT 50) g
+	), run AS (
+		SELECT string_agg('<tr>' ||
+			idem_import_html_cell('Run', r.run_id::text, 'n') ||
+			idem_import_html_cell('Import', r.import, 'name') ||
+			idem_import_html_cell('Unit', r.unit) ||
+			idem_import_html_cell('Status', replace(r.status, '_', ' '), 't s-' || r.status) ||
+			idem_import_html_cell('Began', idem_import_html_time(r.started_at), 't') ||
+			idem_import_html_cell('Took', idem_import_html_span(r.elapsed), 'n') ||
+			idem_import_html_cell('Read', r.attempted::text, 'n') ||
+			idem_import_html_cell('Inserted', r.inserted::text, 'n') ||
+			idem_import_html_cell('Updated', r.updated::text, 'n') ||
+			idem_import_html_cell('Removed', (r.deleted + r.removed)::text, 'n') ||
+			idem_import_html_cell('Rejected', r.rejected::text, 'n') || '</tr>', '' ORDER BY r.run_id DESC) AS "rows"
+		FROM (SELECT h.* FROM idem_import_history h ORDER BY h.run_id DESC LIMIT 50) r
+	), card AS (
+		SELECT string_agg('<article' || CASE WHEN i.attention THEN ' class="attention"' ELSE '' END || '><h3>' ||
+			idem_import_html(i.import) || ' <span class="s-' || coalesce(i.last_status, 'never') || '">' ||
+			coalesce(replace(i.last_status, '_', ' '), 'never run') || '</span></h3><p class="what">' ||
+			idem_import_html(i.mode || ' into ' || i.target || ', owner ' || i.owner) || '</p><dl>' ||
+			'<div><dt>Last run</dt><dd>' || coalesce(idem_import_html_time(i.last_started_at), '&#8211;') || '</dd></div>' ||
+			'<div><dt>Last success</dt><dd>' || coalesce(idem_import_html_time(i.last_success_at), '&#8211;') || '</dd></div>' ||
+			'<div><dt>Lag</dt><dd>' || coalesce(idem_import_html_span(i.lag), '&#8211;') || '</dd></div>' ||
+			'<div><dt>Read / written</dt><dd>' || coalesce(i.attempted || ' / ' || i.written, '&#8211;') || '</dd></div>' ||
+			'<div><dt>Units</dt><dd>' || i.units || '</dd></div>' ||
+			'<div><dt>Failed</dt><dd' || CASE WHEN i.units_failed > 0 THEN ' class="s-failed"' ELSE '' END || '>' || i.units_failed || '</dd></div>' ||
+			'<div><dt>Awaiting approval</dt><dd' || CASE WHEN i.units_awaiting_approval > 0 THEN ' class="s-awaiting_approval"' ELSE '' END || '>' ||
+			i.units_awaiting_approval || '</dd></div>' ||
+			'<div><dt>Open rejects</dt><dd' || CASE WHEN i.open_rejects > 0 THEN ' class="s-failed"' ELSE '' END || '>' || i.open_rejects || '</dd></div></dl>' ||
+			coalesce('<p class="error">' || idem_import_html(i.last_sqlstate || ': ' || i.last_error) || '</p>', '') ||
+			coalesce(idem_import_timeline(i.import), '') || '</article>' || chr(10), '' ORDER BY i.attention DESC, i.import) AS articles,
+			count(*) AS imports, count(*) FILTER (WHERE i.attention) AS attention
+		FROM import i
+	)
+	SELECT '<!DOCTYPE html>' || chr(10) || '<html lang="en" xmlns="http://www.w3.org/1999/xhtml"><head><meta charset="utf-8"/>' ||
+		'<meta name="viewport" content="width=device-width, initial-scale=1"/><title>' ||
+		idem_import_html('Imports of ' || current_database()) || '</title><style>' || '
+:root { color-scheme: light dark; --bg: #f6f7f9; --card: #fff; --fg: #1b1f24; --dim: #5b6470; --line: #d9dee5;
+	--applied: #1a7f4b; --skipped: #9aa4b1; --failed: #c62f2f; --awaiting: #a15c00; }
+@media (prefers-color-scheme: dark) { :root { --bg: #14171b; --card: #1d2127; --fg: #e6e9ee; --dim: #9aa4b1; --line: #343b45;
+	--applied: #4cc38a; --skipped: #6b7583; --failed: #ff7b72; --awaiting: #e3a33d; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--bg); color: var(--fg);
+	font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.5rem; margin: 0.5rem 0 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 2rem 0 0.5rem; }
+h3 { font-size: 1rem; margin: 0; overflow-wrap: anywhere; }
+h3 span { font-weight: normal; font-size: 0.85rem; margin-left: 0.4rem; white-space: nowrap; }
+p { margin: 0.2rem 0; }
+.dim, .what, .scale, .none, dt, th { color: var(--dim); }
+.what { font-size: 0.85rem; overflow-wrap: anywhere; }
+article, section table, .none { background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
+article { padding: 0.9rem 1rem; margin: 0 0 0.8rem; }
+article.attention { border-left: 4px solid var(--failed); }
+.none { padding: 0.6rem 1rem; }
+dl { display: grid; grid-template-columns: repeat(4, 1fr); gap: 0.4rem 1rem; margin: 0.6rem 0; }
+dl div { min-width: 0; }
+dt { font-size: 0.78rem; }
+dd { margin: 0; font-variant-numeric: tabular-nums; }
+.error { color: var(--failed); font-size: 0.88rem; overflow-wrap: anywhere; }
+svg { display: block; width: 100%; height: 60px; margin-top: 0.6rem; }
+.axis { stroke: var(--line); stroke-width: 1; }
+.scale { display: flex; justify-content: space-between; gap: 0.5rem; font-size: 0.75rem; }
+table { width: 100%; border-collapse: separate; border-spacing: 0; font-size: 0.85rem; }
+th, td { text-align: left; padding: 0.35rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th { font-weight: normal; font-size: 0.78rem; white-space: nowrap; }
+tbody tr:last-child td { border-bottom: 0; }
+td { overflow-wrap: anywhere; font-variant-numeric: tabular-nums; }
+td.n, td.t { white-space: nowrap; overflow-wrap: normal; }
+td.name { min-width: 7rem; }
+td.bar { font-family: ui-monospace, "DejaVu Sans Mono", monospace; white-space: nowrap; }
+td.text { min-width: 12rem; }
+i { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 2px; margin: 0 0.3em 0 0.8em; background: currentColor; }
+i.s-skipped { color: var(--skipped); }
+.s-applied { color: var(--applied); fill: var(--applied); }
+.s-skipped, .s-never { color: var(--dim); fill: var(--skipped); }
+.s-failed { color: var(--failed); fill: var(--failed); }
+.s-awaiting_approval { color: var(--awaiting); fill: var(--awaiting); }
+@media (max-width: 700px) {
+	dl { grid-template-columns: 1fr 1fr; }
+	thead { display: none; }
+	table, tbody, tr, td { display: block; }
+	td.text { min-width: 0; }
+	tr { padding: 0.5rem 0; border-bottom: 1px solid var(--line); }
+	tbody tr:last-child { border-bottom: 0; }
+	td { display: flex; justify-content: space-between; gap: 1rem; border: 0; padding: 0.1rem 0.8rem; text-align: right; }
+	td::before { content: attr(data-label); color: var(--dim); text-align: left; flex: none; }
+}
+' || '</style></head><body><header><h1>' || idem_import_html('Imports of ' || current_database()) || '</h1><p class="dim">' ||
+		idem_import_html(idem_import_html_time(statement_timestamp()) || ' UTC, as ' || current_user || ' sees them. ' || card.imports ||
+			CASE card.imports WHEN 1 THEN ' import, ' ELSE ' imports, ' END || card.attention ||
+			CASE card.attention WHEN 1 THEN ' needs' ELSE ' need' END || ' attention. Times are UTC.') || '</p></header><main>' || chr(10) ||
+		CASE WHEN running."rows" IS NULL THEN '' ELSE
+			idem_import_html_table('Running', '{Import,Unit,Phase,Progress,Rows,Rows/s,Left,Since}', running."rows", '') END ||
+		'<section><h2>Imports</h2><p class="what">The bars are runs, higher the more rows were written:' ||
+			'<i class="s-applied"></i>applied<i class="s-skipped"></i>nothing to write<i class="s-failed"></i>failed' ||
+			'<i class="s-awaiting_approval"></i>awaiting approval</p>' || coalesce(card.articles, '<p class="none">There are none.</p>') || '</section>' || chr(10) ||
+		idem_import_html_table('Units that failed or wait for approval',
+			'{Import,Unit,Status,Attempts,Last attempt,SQLSTATE,Message}', unit."rows", 'There are none.') ||
+		idem_import_html_table('Open rejects',
+			'{Import,Rows,Units,Reason,Column,Constraint,Since}', reject."rows", 'There are none.') ||
+		idem_import_html_table('Last runs',
+			'{Run,Import,Unit,Status,Began,Took,Read,Inserted,Updated,Removed,Rejected}', run."rows", 'There are none.') ||
+		'</main></body></html>' || chr(10)
+	FROM card CROSS JOIN running CROSS JOIN unit CROSS JOIN reject CROSS JOIN run;
+END;
+
+COMMENT ON FUNCTION idem_import_report()
+	IS 'a page of HTML that shows the imports that one may run: runs, counts, lag, rejects, and a timeline of each';
+
 ------------------------------------------------------------------------------
 -- Keys, hashes and checksums
 --

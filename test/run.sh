@@ -7,6 +7,9 @@ set -euo pipefail
 # shellcheck source=test/server.sh
 . "$(dirname "$0")/server.sh"
 
+# packages that only some tests want
+export TEST_EXTRAS=yes
+
 failed=()
 summary=()
 

@@ -88,6 +88,26 @@ install_packages() {
 	apt install -y --no-install-recommends $tools $server
 }
 
+# Packages for tests that are skipped without them.
+missing_extras() {
+	local version
+	version=$("$1" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+	[ -e "$("$1" --pkglibdir)/pg_cron.so" ] || echo "postgresql-$version-cron"
+	command -v prometheus-postgres-exporter >/dev/null || echo prometheus-postgres-exporter
+}
+
+# Where one can't be had, its test is skipped.
+install_extras() {
+	local package
+	command -v apt-get >/dev/null || return 0
+	[ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null || return 0
+	for package in $(missing_extras "$1"); do
+		[ -n "$(apt-cache policy "$package" 2>/dev/null)" ] || apt update || true
+		hold_services
+		apt install -y --no-install-recommends "$package" || echo "setup.sh: no $package here" >&2
+	done
+}
+
 tools=$(missing_tools | tr '\n' ' ')
 postgres=
 if [ -n "${PG_CONFIG:-}" ]; then
@@ -102,4 +122,8 @@ fi
 if [ -n "$tools$postgres" ]; then
 	install_packages "$tools" "$postgres"
 fi
-echo "${found:-$(find_pg_config)}"
+found=${found:-$(find_pg_config)}
+if [ -n "${TEST_EXTRAS:-}" ]; then
+	install_extras "$found"
+fi
+echo "$found"

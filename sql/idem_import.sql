@@ -130,7 +130,9 @@ CREATE TABLE idem_import_reject (
 	import          text NOT NULL,
 	unit            text NOT NULL,
 	run_id          bigint NOT NULL,    -- the run that met it last
-	"row"           jsonb NOT NULL,
+	kind            text NOT NULL CHECK (kind IN ('line', 'source', 'staged')),
+	"position"      bigint,             -- its number in the source, where that is known
+	"row"           jsonb NOT NULL,     -- a line of a file, the row as it was read, or as it was to be written
 	row_hash        uuid NOT NULL,
 	key             jsonb,
 	sqlstate        text NOT NULL,
@@ -530,6 +532,13 @@ AS 'MODULE_PATHNAME', 'idem_import_run_file';
 
 COMMENT ON FUNCTION idem_import_run_file(text, text, jsonb, boolean)
 	IS 'run an import over a file of the server instead of its source; options are those of COPY FROM';
+
+CREATE FUNCTION idem_import_retry_rejects(import text) RETURNS SETOF idem_import_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 COST 10000
+AS 'MODULE_PATHNAME', 'idem_import_retry_rejects';
+
+COMMENT ON FUNCTION idem_import_retry_rejects(text)
+	IS 'try the open rejects of an import again, without the rest of its source; a row per unit';
 
 ------------------------------------------------------------------------------
 -- Watching them

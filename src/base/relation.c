@@ -326,6 +326,12 @@ changes_itself_on_update(Form_pg_constraint constraint)
 		constraint->confupdtype != FKCONSTR_ACTION_RESTRICT;
 }
 
+static bool
+is_to_itself(Form_pg_constraint constraint)
+{
+	return constraint->conrelid == constraint->confrelid;
+}
+
 /* The foreign keys that refer to a table stand in pg_constraint by confrelid, which has no index. */
 static bool
 any_reference(Relation rel, bool (*test) (Form_pg_constraint))
@@ -358,6 +364,12 @@ bool
 idem_relation_update_cascades(Relation rel)
 {
 	return any_reference(rel, changes_itself_on_update);
+}
+
+bool
+idem_relation_refers_to_itself(Relation rel)
+{
+	return any_reference(rel, is_to_itself);
 }
 
 /* Citus lists its tables in a catalog of its own, with their OIDs. */

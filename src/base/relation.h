@@ -67,6 +67,9 @@ extern bool idem_relation_delete_cascades(Relation rel);
 /* Would updating a row change others of the table, which refer to it? */
 extern bool idem_relation_update_cascades(Relation rel);
 
+/* Has it a foreign key to itself? */
+extern bool idem_relation_refers_to_itself(Relation rel);
+
 /* Is it a table of Citus, whose rows are stored elsewhere? */
 extern bool idem_relation_distributed(Relation rel);
 

@@ -8,28 +8,30 @@
  * be there before a foreign key can refer to it.  So each is tried in turn, in
  * a subtransaction, and one that violates a constraint is tried again after
  * the others.  What remains are rows that exchange unique values among
- * themselves; those are deleted and inserted anew in one statement.
+ * themselves; those are deleted and inserted anew in one statement; and rows
+ * that the target refuses, which are sifted out.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "base/progress.h"
+#include "base/attempt.h"
 #include "base/relation.h"
 #include "base/sql.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
-#include "executor/spi.h"
-#include "executor/tstoreReceiver.h"
+#include "executor/executor.h"
 #include "flow/apply_step.h"
 #include "flow/apply_sql.h"
-#include "flow/insert.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
+
+/* Rows that are inserted in one go, at least, and how often, at most */
+#define MIN_PART		20000
+#define MAX_PARTS		50
 
 static bool
 is_uniqueness_violation(const ErrorData *error)
@@ -38,108 +40,84 @@ is_uniqueness_violation(const ErrorData *error)
 		error->sqlerrcode == ERRCODE_EXCLUSION_VIOLATION;
 }
 
-static int
-returning_code(int code)
+int64
+idem_insert_part(const Target *target, int64 nrows)
 {
-	switch (code)
-	{
-		case SPI_OK_INSERT:
-			return SPI_OK_INSERT_RETURNING;
-		case SPI_OK_UPDATE:
-			return SPI_OK_UPDATE_RETURNING;
-		case SPI_OK_DELETE:
-			return SPI_OK_DELETE_RETURNING;
-		default:
-			return code;
-	}
+	int64		part = Max(MIN_PART, nrows / MAX_PARTS);
+
+	/* what a trigger sees, or a row refers to, must not depend on it */
+	if (target->obstacle != NULL || nrows <= part ||
+		idem_relation_user_triggers(target->rel) || idem_relation_refers_to_itself(target->rel))
+		return 0;
+	return part;
 }
 
-int64
-idem_execute_told(int code, const char *query, ParamListInfo params, Tuplestorestate *told)
+void
+idem_step_free(Step *step)
 {
-	DestReceiver *receiver;
+	ListCell   *lc;
 
-	if (told == NULL)
-		return sql_execute(code, query, params);
-	receiver = CreateTuplestoreDestReceiver();
-	SetTuplestoreDestReceiverParams(receiver, told, CurrentMemoryContext, false, NULL, NULL);
-	return sql_stream_returning(returning_code(code), query, params, receiver);
+	foreach(lc, step->stores)
+		tuplestore_end(lfirst(lc));
+	list_free(step->stores);
+	step->stores = NIL;
 }
 
 /*
- * Where the place of a row is known, to go there is best, however many there
- * are.  The planner thinks of random access; so it is told that they are few.
+ * Part by part, so that a bad row costs no more than one of them.  What is
+ * refused with it is left for later.
  */
-static int64
-execute(const Step *step, Tuplestorestate *told)
+static void
+try_parts(const Target *target, Step *step)
 {
-	int64		written;
-
-	sql_begin();
-	sql_register(APPLY_ROWS, step->desc, step->rows, step->by_place ? 1 : step->nrows);
-	written = idem_execute_told(step->code, step->query, step->params, told);
-	sql_forget(APPLY_ROWS);
-	sql_end();
-	idem_progress_add(written);
-	return written;
-}
-
-static int64
-insert(const Target *target, const Step *step, Tuplestorestate *told)
-{
-	Inserter   *inserter = idem_inserter_begin(target);
+	Tuplestorestate *rows = step->rows;
+	Tuplestorestate *left = NULL;
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(step->desc, &TTSOpsMinimalTuple);
+	int			start = tuplestore_alloc_read_pointer(rows, EXEC_FLAG_REWIND);
+	int64		nrows = step->nrows;
 
-	tuplestore_rescan(step->rows);
-	while (tuplestore_gettupleslot(step->rows, true, false, slot))
+	tuplestore_rescan(rows);
+	for (int64 done = 0; done < nrows; done += step->part)
 	{
+		int64		n = Min(step->part, nrows - done);
+		ErrorData  *error;
+
 		CHECK_FOR_INTERRUPTS();
-		idem_progress_row();
-		slot_getallattrs(slot);
-		(void) idem_inserter_row(inserter, slot->tts_values, slot->tts_isnull);
-		if (told != NULL)
-			tuplestore_putvalues(told, step->told->desc, slot->tts_values, slot->tts_isnull);
+		tuplestore_copy_read_pointer(rows, 0, start);
+		error = idem_try_rows(target, step, rows, n, true);
+		if (error == NULL)
+			continue;
+		step->error = error;
+		tuplestore_copy_read_pointer(rows, start, 0);
+		if (left == NULL)
+		{
+			left = tuplestore_begin_heap(true, false, work_mem);
+			step->stores = lappend(step->stores, left);
+		}
+		for (int64 i = 0; i < n && tuplestore_gettupleslot(rows, true, false, slot); i++)
+			tuplestore_puttupleslot(left, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
-	return idem_inserter_end(inserter);
+	step->rows = left;
+	step->nrows = left != NULL ? tuplestore_tuple_count(left) : 0;
+	step->pending = left != NULL;
 }
 
 void
 idem_try_step(const Target *target, Step *step)
 {
-	MemoryContext oldcxt = CurrentMemoryContext;
-	ResourceOwner oldowner = CurrentResourceOwner;
-	Tuplestorestate *told = step->told != NULL ? tuplestore_begin_heap(true, false, work_mem) : NULL;
+	ErrorData  *error;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(oldcxt);
-	PG_TRY();
+	if (step->part > 0 && step->nrows > step->part)
 	{
-		step->written = step->exchanged + (step->query != NULL ? execute(step, told) : insert(target, step, told));
-		ReleaseCurrentSubTransaction();
+		try_parts(target, step);
+		return;
+	}
+	error = idem_try_rows(target, step, step->rows, step->nrows, false);
+	if (error != NULL)
+		step->error = error;
+	else
 		step->pending = false;
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(oldcxt);
-		step->error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(oldcxt);
-	CurrentResourceOwner = oldowner;
-
-	/* what was rolled back is not told */
-	if (told != NULL && !step->pending)
-		idem_changes_take(step->told, told);
-	else if (told != NULL)
-		tuplestore_end(told);
-
-	if (step->pending && !is_uniqueness_violation(step->error) &&
-		step->error->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION &&
-		step->error->sqlerrcode != ERRCODE_RESTRICT_VIOLATION)
-		ReThrowError(step->error);
 }
 
 bool
@@ -148,7 +126,7 @@ idem_is_key_violation(const Target *target, const ErrorData *error)
 	Oid			schema;
 	Oid			index;
 
-	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+	if (error->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || target->nkeys == 0)
 		return false;
 	if (!OidIsValid(target->key_index) || error->schema_name == NULL || error->constraint_name == NULL)
 		return true;
@@ -192,11 +170,11 @@ exchange(const Target *target, Step *update, bool unique)
 	Step		step = *update;
 
 	step.query = idem_apply_exchange_query(target, unique, step.told != NULL);
-	step.code = step.told != NULL ? SPI_OK_SELECT : SPI_OK_INSERT;
-	step.pending = true;
-	step.exchanged = 0;
+	step.kind = STEP_EXCHANGE;
+	step.written = step.missed = 0;
+	step.stores = NIL;
 	if (step.query == NULL)
-		ReThrowError(update->error);
+		return;
 	if (obstacle != NULL)
 	{
 		if (update->error == NULL)
@@ -205,8 +183,8 @@ exchange(const Target *target, Step *update, bool unique)
 					 errmsg("cannot change a column of \"%s\" that can only be changed by deleting the row",
 							RelationGetRelationName(target->rel)),
 					 errdetail("%s", obstacle)));
-		update->error->hint = psprintf("Rows exchange unique values, but cannot be deleted and inserted anew: %s", obstacle);
-		ReThrowError(update->error);
+		update->remark = "rows exchange unique values, but cannot be deleted and inserted anew";
+		return;
 	}
 
 	/*
@@ -218,13 +196,11 @@ exchange(const Target *target, Step *update, bool unique)
 	if (step.pending)
 	{
 		update->error = step.error;
-		if (unique || !is_uniqueness_violation(step.error))
-			ReThrowError(step.error);
 		return;
 	}
 	update->exchange_done = true;
 	update->exchanged += step.written;
-	update->written = update->exchanged;
+	update->written += step.written;
 	if (update->query != NULL)
 		idem_try_step(target, update);
 	else
@@ -265,19 +241,29 @@ try_steps(const Target *target, Step *steps)
 }
 
 void
-idem_run_steps(const Target *target, Step *steps)
+idem_run_steps(const Target *target, Step *steps, BadRows *bad)
 {
-	try_steps(target, steps);
-	if (steps[STEP_UPDATE].pending && is_uniqueness_violation(steps[STEP_UPDATE].error))
+	bool		progress = true;
+
+	while (progress && !idem_bad_rows_full(bad))
 	{
-		/* others may have waited for what this sets free */
-		exchange(target, &steps[STEP_UPDATE], true);
+		progress = false;
 		try_steps(target, steps);
+		if (steps[STEP_UPDATE].pending && is_uniqueness_violation(steps[STEP_UPDATE].error))
+		{
+			/* others may have waited for what this sets free */
+			exchange(target, &steps[STEP_UPDATE], true);
+			try_steps(target, steps);
+		}
+		for (int i = STEP_DELETE; i < NUM_STEPS; i++)
+			progress |= idem_sift_step(target, &steps[i], false, bad);
+		for (int i = STEP_INSERT; i >= STEP_DELETE && !progress; i--)
+			progress = idem_sift_step(target, &steps[i], true, bad);
 	}
 
 	for (int i = 0; i < NUM_STEPS; i++)
 	{
-		if (!steps[i].pending)
+		if (!steps[i].pending || idem_bad_rows_full(bad))
 			continue;
 		if (i != STEP_INSERT || !idem_is_key_violation(target, steps[i].error))
 			ReThrowError(steps[i].error);

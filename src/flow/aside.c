@@ -8,17 +8,19 @@
 #include "postgres.h"
 
 #include "base/sql.h"
+#include "executor/executor.h"
 #include "executor/tstoreReceiver.h"
 #include "flow/aside.h"
+#include "ledger/reject.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #define BAD_ROWS "idem_import_bad"
 
-/* SELECT s.c1 AS "a", s.c2 AS "b" */
+/* SELECT s.c1 AS "a", s.c2 AS "b", s.<gone> AS "flag" */
 static char *
-row_select(const Target *target)
+row_select(const Target *target, const char *flag, const char *gone)
 {
 	StringInfoData buf;
 
@@ -26,6 +28,8 @@ row_select(const Target *target)
 	for (int i = 0; i < target->ncolumns; i++)
 		appendStringInfo(&buf, "%s s.c%d AS %s", i > 0 ? "," : "SELECT", i + 1,
 						 quote_identifier(target->columns[i].name));
+	if (flag != NULL && idem_target_column(target, flag) < 0)
+		appendStringInfo(&buf, ", s.%s AS %s", gone, quote_identifier(flag));
 	return buf.data;
 }
 
@@ -74,26 +78,22 @@ null_column(const Source *source, bool message)
 }
 
 /*
- * SELECT pg_catalog.to_jsonb(r.*), pg_catalog.to_jsonb(k.*), '23502', message, column, NULL::text
+ * SELECT pg_catalog.to_jsonb(r.*), pg_catalog.to_jsonb(k.*), <reason>, 'staged'
  * FROM idem_import_bad s, LATERAL (SELECT s.c1 AS "a", ...) r, LATERAL (SELECT s.c1 AS "a") k
  */
 static void
-append_rejects(const Target *target, TupleDesc desc, Tuplestorestate *rows, int64 nrows,
-			   const char *sqlstate, const char *message, const char *column, Tuplestorestate *rejects)
+append_rejects(const Target *target, const char *row, const char *reason, const char *kind,
+			   TupleDesc desc, Tuplestorestate *rows, int64 nrows, Tuplestorestate *rejects)
 {
 	DestReceiver *receiver;
 	char	   *key;
 	char	   *query;
 
-	if (nrows == 0)
-		return;
-
 	sql_begin();
 	key = key_select(target);
-	query = psprintf("SELECT pg_catalog.to_jsonb(r.*), %s, %s::pg_catalog.text, %s, %s, NULL::pg_catalog.text "
-					 "FROM " BAD_ROWS " s, LATERAL (%s) r%s%s%s",
+	query = psprintf("SELECT pg_catalog.to_jsonb(r.*), %s, %s, %s::pg_catalog.text FROM " BAD_ROWS " s, LATERAL (%s) r%s%s%s",
 					 key != NULL ? "pg_catalog.to_jsonb(k.*)" : "NULL::pg_catalog.jsonb",
-					 quote_literal_cstr(sqlstate), message, column, row_select(target),
+					 reason, quote_literal_cstr(kind), row,
 					 key != NULL ? ", LATERAL (" : "", key != NULL ? key : "", key != NULL ? ") k" : "");
 	receiver = CreateTuplestoreDestReceiver();
 	SetTuplestoreDestReceiverParams(receiver, rejects, CurrentMemoryContext, true, NULL, NULL);
@@ -103,14 +103,58 @@ append_rejects(const Target *target, TupleDesc desc, Tuplestorestate *rows, int6
 	sql_end();
 }
 
+/* SQLSTATE, message, column, constraint and position that all of them share. */
+static char *
+one_reason(const char *sqlstate, const char *message, const char *column)
+{
+	return psprintf("%s::pg_catalog.text, %s::pg_catalog.text, %s::pg_catalog.text, "
+					"NULL::pg_catalog.text, NULL::pg_catalog.int8",
+					quote_literal_cstr(sqlstate), message, column);
+}
+
+static void
+append_bad_rows(const Target *target, const char *row, const char *kind, const BadRows *bad, Tuplestorestate *rejects)
+{
+	append_rejects(target, row, "s.sqlstate, s.message, s.column_name, s.constraint_name, s.\"position\"",
+				   kind, bad->desc, bad->rows, bad->nrows, rejects);
+}
+
+static void
+append_lines(const LineRejects *lines, Tuplestorestate *rejects)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(idem_reject_desc(), &TTSOpsMinimalTuple);
+
+	tuplestore_rescan(lines->rows);
+	while (tuplestore_gettupleslot(lines->rows, true, false, slot))
+		tuplestore_puttupleslot(rejects, slot);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
 void
-idem_set_aside(const Source *source, TupleDesc desc, const StagedUnit *staged, Tuplestorestate *rejects)
+idem_set_aside(const Source *source, const char *flag, TupleDesc desc, const StagedUnit *staged,
+			   Tuplestorestate *rejects)
 {
 	const Target *target = source->target;
+	char	   *row = row_select(target, flag, "gone");
 
-	append_rejects(target, desc, staged->outside_rows, staged->outside, "II005",
-				   "'row is outside the scope of the run'::pg_catalog.text",
-				   "NULL::pg_catalog.text", rejects);
-	append_rejects(target, desc, staged->null_key_rows, staged->null_keys, "23502",
-				   null_column(source, true), null_column(source, false), rejects);
+	if (staged->lines != NULL)
+		append_lines(staged->lines, rejects);
+	if (staged->uncast > 0)
+		append_bad_rows(target, row_select(target, flag, psprintf("c%d", target->ncolumns + 1)), REJECT_SOURCE,
+						staged->uncast_rows, rejects);
+	if (staged->outside > 0)
+		append_rejects(target, row, one_reason("II005", "'row is outside the scope of the run'", "NULL"),
+					   REJECT_STAGED, desc, staged->outside_rows, staged->outside, rejects);
+	if (staged->null_keys > 0)
+		append_rejects(target, row,
+					   one_reason("23502", null_column(source, true), null_column(source, false)),
+					   REJECT_STAGED, desc, staged->null_key_rows, staged->null_keys, rejects);
+}
+
+void
+idem_set_aside_refused(const Target *target, const char *flag, const BadRows *bad, Tuplestorestate *rejects)
+{
+	if (bad->nrows > 0)
+		append_bad_rows(target, row_select(target, flag, psprintf("c%d", target->ncolumns + 1)), REJECT_STAGED,
+						bad, rejects);
 }

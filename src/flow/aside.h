@@ -12,10 +12,15 @@
 
 /*
  * Append the rows that the stage set aside for a unit to a tuplestore of
- * rejects (ledger/reject.h), as jsonb with key and reason.  Runs as the
- * import's owner, since a type of the user's may have a cast to json.
+ * rejects (ledger/reject.h), as jsonb with key and reason.  flag: the column
+ * that says that a row is gone, or NULL.  Runs as the import's owner, since a
+ * type of the user's may have a cast to json.
  */
-extern void idem_set_aside(const Source *source, TupleDesc desc, const StagedUnit *staged,
+extern void idem_set_aside(const Source *source, const char *flag, TupleDesc desc, const StagedUnit *staged,
 						   Tuplestorestate *rejects);
+
+/* The same for rows that the target did not take. */
+extern void idem_set_aside_refused(const Target *target, const char *flag, const BadRows *bad,
+								   Tuplestorestate *rejects);
 
 #endif							/* IDEM_ASIDE_H */

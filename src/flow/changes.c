@@ -85,10 +85,39 @@ idem_changes_free(Changes *changes)
 }
 
 void
+idem_changes_clear(Changes *changes)
+{
+	tuplestore_clear(changes->inserted.rows);
+	tuplestore_clear(changes->updated.rows);
+	tuplestore_clear(changes->deleted.rows);
+}
+
+static void
+append_rows(ChangedRows *to, Tuplestorestate *rows)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(to->desc, &TTSOpsMinimalTuple);
+
+	tuplestore_rescan(rows);
+	while (tuplestore_gettupleslot(rows, true, false, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		tuplestore_puttupleslot(to->rows, slot);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+void
+idem_changes_add(Changes *to, const Changes *from)
+{
+	append_rows(&to->inserted, from->inserted.rows);
+	append_rows(&to->updated, from->updated.rows);
+	append_rows(&to->deleted, from->deleted.rows);
+}
+
+void
 idem_changes_take(ChangedRows *to, Tuplestorestate *rows)
 {
 	Tuplestorestate *fewer = rows;
-	TupleTableSlot *slot;
 
 	/* most often there was nothing before */
 	if (tuplestore_tuple_count(to->rows) < tuplestore_tuple_count(rows))
@@ -96,14 +125,7 @@ idem_changes_take(ChangedRows *to, Tuplestorestate *rows)
 		fewer = to->rows;
 		to->rows = rows;
 	}
-	slot = MakeSingleTupleTableSlot(to->desc, &TTSOpsMinimalTuple);
-	tuplestore_rescan(fewer);
-	while (tuplestore_gettupleslot(fewer, true, false, slot))
-	{
-		CHECK_FOR_INTERRUPTS();
-		tuplestore_puttupleslot(to->rows, slot);
-	}
-	ExecDropSingleTupleTableSlot(slot);
+	append_rows(to, fewer);
 	tuplestore_end(fewer);
 }
 

@@ -33,8 +33,14 @@ typedef struct Changes
 extern Changes *idem_changes_create(const Target *target);
 extern void idem_changes_free(Changes *changes);
 
+/* Forget them: what wrote them was rolled back. */
+extern void idem_changes_clear(Changes *changes);
+
 /* Add rows of the same shape; they are freed. */
 extern void idem_changes_take(ChangedRows *to, Tuplestorestate *rows);
+
+/* Add those of other changes, which stay as they are. */
+extern void idem_changes_add(Changes *to, const Changes *from);
 
 /*
  * Rows were deleted and inserted anew: tell what became of them.  With a key, a

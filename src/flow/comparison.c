@@ -91,7 +91,8 @@ bucket_bits(double rows)
 static void
 read_source(Source *source, const Definition *def, Unit *unit, int bits, Comparison *comparison)
 {
-	comparison->source = idem_stage_digest(source, def, unit, bits, &comparison->read);
+	comparison->source = idem_stage_digest(source, def, unit, bits, &comparison->aside);
+	comparison->read = comparison->aside.all;
 	comparison->read.rows += comparison->source->rows;
 	idem_hash_add(&comparison->read.checksum, comparison->source->sum);
 }
@@ -139,7 +140,7 @@ compare_buckets(Source *source, const Definition *def, Unit *unit, bool has_rece
 		read_source(source, def, unit, bits, comparison);
 
 	/* rows outside of the unit have no bucket */
-	if (comparison->read.rows > comparison->source->rows)
+	if (comparison->aside.outside > 0 || comparison->aside.stopped)
 		return;
 	comparison->differing = idem_digest_compare(comparison->source, comparison->target, &ndiffering, &nfilled);
 	comparison->share = (double) ndiffering / Max(nfilled, 1);

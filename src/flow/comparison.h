@@ -15,7 +15,8 @@ typedef struct Comparison
 	double		expected;		/* rows of the source, as the planner guesses */
 	double		few;			/* the target is not summed for fewer rows than this */
 	Digest	   *source;			/* rows inside the unit; NULL: not read yet */
-	Fingerprint read;			/* of all rows that count, with those set aside as outside */
+	Fingerprint read;			/* of all rows that count, with those set aside */
+	SetAside	aside;			/* of those */
 	Digest	   *target;			/* NULL: not summed */
 	bytea	   *differing;		/* buckets whose rows have to be looked at; NULL: all */
 	double		share;			/* of the rows, roughly */

@@ -382,6 +382,7 @@ run_import(Run *run)
 	units = parse_scope(run);
 	label = pstrdup(run->record->unit);
 	run->source = idem_source_open(run->def, run->target, request->source);
+	run->source->lines = request->lines;
 	if (run->source->by_unit && units == NIL && request->verify == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

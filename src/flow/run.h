@@ -10,6 +10,7 @@
 
 #include "flow/file.h"
 #include "flow/increment.h"
+#include "flow/line_reject.h"
 #include "ledger/history.h"
 #include "nodes/pg_list.h"
 #include "utils/tuplestore.h"
@@ -30,6 +31,7 @@ typedef struct RunRequest
 	bool		alone;			/* rows of other units are other steps' affair */
 	bool		strays;			/* only rows that belong to none of the units */
 	Paging	   *paging;			/* the next page of the source; NULL: all of it */
+	const LineRejects *lines;	/* what is no row of it; NULL: nothing */
 } RunRequest;
 
 /*

@@ -129,6 +129,10 @@ swap_unit(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Re
 
 	idem_run_set_aside(run, stage, &staged);
 	idem_swap_count(&swap);
+
+	/* what the target has of rows that can't be cast stays as it is */
+	if (idem_stage_uncast_keys(stage) != NULL && swap.old_rows > 0)
+		return false;
 	if (!idem_removes_missing(run->def) && swap.matched < swap.old_rows)
 		return false;
 	count(run, &swap);
@@ -204,7 +208,7 @@ try_swap(Run *run, Unit *unit, Oid leaf, const Comparison *comparison, const Rec
 	if (done)
 		return true;
 	if (error == NULL)
-		why = "not swapped: the unit is not one table";
+		why = "not swapped: the unit is not one table, or has rows that must stay";
 	else if (!filled && error->sqlerrcode == ERRCODE_UNIQUE_VIOLATION)
 		why = COLLISION_NOTE;
 	else if (!filled && is_about_rows(error))

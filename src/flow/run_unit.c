@@ -84,9 +84,8 @@ idem_run_note_approval(Run *run, const Receipt *receipt)
 	idem_run_note(run, psprintf("%s%s", receipt->approval, run->approval_fate));
 }
 
-/* Write down what came of the unit, and hand out its record. */
-static void
-finish_unit(Run *run, const Unit *unit)
+void
+idem_run_finish_unit(Run *run, const Unit *unit)
 {
 	MemoryContext oldcxt;
 	RunRecord  *record = run->record;
@@ -182,7 +181,7 @@ idem_run_skip_unit(Run *run, const Unit *unit, const Receipt *receipt, const Fin
 		if (receipt->failed_since)
 			idem_ledger_recovered(record);
 	}
-	finish_unit(run, unit);
+	idem_run_finish_unit(run, unit);
 	return true;
 }
 
@@ -195,35 +194,96 @@ idem_run_skip_input(Run *run, const char *unit, const Fingerprint *target, const
 	if (target != NULL)
 		set_checksum(run, target);
 	idem_run_note(run, note);
-	finish_unit(run, NULL);
+	idem_run_finish_unit(run, NULL);
+}
+
+/* Does a reject come before another one, wherever their rows lie? */
+static bool
+comes_before(int64 position, const char *reason, int64 other_position, const char *other_reason)
+{
+	if (position != other_position)
+		return position < other_position;
+	return strcmp(reason, other_reason) < 0;
+}
+
+/* The reason of the first reject, for those who do not look further. */
+static char *
+first_reject(Run *run)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(idem_reject_desc(), &TTSOpsMinimalTuple);
+	char	   *first = NULL;
+	int64		first_position = 0;
+
+	tuplestore_rescan(run->trace->rejects);
+	while (tuplestore_gettupleslot(run->trace->rejects, true, false, slot))
+	{
+		int64		position;
+		char	   *reason;
+
+		slot_getallattrs(slot);
+		position = slot->tts_isnull[6] ? PG_INT64_MAX : DatumGetInt64(slot->tts_values[6]);
+		if (first != NULL && position > first_position)
+			continue;
+		reason = psprintf("%s: %s", TextDatumGetCString(slot->tts_values[2]), TextDatumGetCString(slot->tts_values[3]));
+		if (first == NULL || comes_before(position, reason, first_position, first))
+		{
+			first = reason;
+			first_position = position;
+		}
+		else
+			pfree(reason);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return psprintf(" The first has %s.", first);
 }
 
 /* Too many rejects fail the run, but are kept: the recorder gets them. */
+static void
+judge_rejects(Run *run, int64 rows, bool stopped)
+{
+	int64		limit = run->def->reject_limit;
+	int64		rejected = run->record->tally.rejected;
+
+	if (limit == NO_LIMIT || rejected <= limit)
+		return;
+	if (run->request->plan)
+	{
+		idem_plan_stops(run, "failed", psprintf("would stop with II004: " INT64_FORMAT "%s rejects", rejected,
+												stopped ? " or more" : ""));
+		return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_IDEM_TOO_MANY_REJECTS),
+			 stopped ? errmsg("too many rejects: " INT64_FORMAT " or more", rejected) :
+			 errmsg("too many rejects: " INT64_FORMAT " of " INT64_FORMAT " rows", rejected, rows),
+			 errdetail("The import allows " INT64_FORMAT ".%s", limit, first_reject(run)),
+			 errhint("Look at idem_import_reject, mend the source, or raise reject_limit.")));
+}
+
 void
 idem_run_set_aside(Run *run, Stage *stage, const StagedUnit *staged)
 {
-	int64		limit = run->def->reject_limit;
-	int64		rejected = staged->null_keys + staged->outside;
+	Tally	   *tally = &run->record->tally;
 
-	memset(&run->record->tally, 0, sizeof(Tally));
-	run->record->tally.collapsed = staged->collapsed;
-	run->record->tally.rejected = rejected;
-	if (rejected == 0)
+	memset(tally, 0, sizeof(Tally));
+	tally->collapsed = staged->collapsed;
+	tally->rejected = staged->null_keys + staged->outside + staged->uncast +
+		(staged->lines != NULL ? staged->lines->sum.rows : 0);
+	if (tally->rejected == 0)
 		return;
+	if (!run->request->plan)
+		idem_set_aside(run->source, run->def->delete_flag, idem_stage_desc(stage), staged, run->trace->rejects);
+	judge_rejects(run, staged->read.rows, staged->stopped);
+}
 
-	if (run->request->plan)
-	{
-		if (limit != NO_LIMIT && rejected > limit)
-			idem_plan_stops(run, "failed", psprintf("would stop with II004: " INT64_FORMAT " rejects", rejected));
+void
+idem_run_set_aside_refused(Run *run, const StagedUnit *staged, const BadRows *bad)
+{
+	if (bad->nrows == 0)
 		return;
-	}
-	idem_set_aside(run->source, idem_stage_desc(stage), staged, run->trace->rejects);
-	if (limit != NO_LIMIT && rejected > limit)
-		ereport(ERROR,
-				(errcode(ERRCODE_IDEM_TOO_MANY_REJECTS),
-				 errmsg("too many rejects: " INT64_FORMAT " of " INT64_FORMAT " rows", rejected, staged->read.rows),
-				 errdetail("The import allows " INT64_FORMAT ".", limit),
-				 errhint("Look at idem_import_reject, mend the source, or raise reject_limit.")));
+	idem_set_aside_refused(run->target, run->def->delete_flag, bad, run->trace->rejects);
+	run->record->tally.rejected += bad->nrows;
+	judge_rejects(run, staged->read.rows, idem_bad_rows_full(bad));
 }
 
 bool
@@ -253,12 +313,28 @@ note_engine(Run *run)
 		idem_run_note(run, psprintf("engine portable: %s", run->target->obstacle));
 }
 
+/* Does the target hold all rows but those? */
+static bool
+is_all_but(const Fingerprint *rows, const Fingerprint *target, const Fingerprint *refused)
+{
+	Fingerprint sum = *target;
+
+	sum.rows += refused->rows;
+	idem_hash_add(&sum.checksum, refused->checksum);
+	return idem_fingerprint_equal(rows, &sum);
+}
+
 /*
  * Write the receipt.  A row that was found unchanged may have been changed by
  * somebody else while others were written.  The receipt must not vouch for
  * that, or the next run would take it for this one's work.  So either it tells
  * what the rows that were judged have become; or if any transaction has ended
  * since, look again, after the target was summed.
+ *
+ * A row that the target refused may be welcome tomorrow, when the one that it
+ * refers to is there.  So the receipt vouches for nothing then, either, and the
+ * next run tries such rows again.  Not so without a key, where it would write
+ * all rows anew to try.
  */
 static void
 give_receipt(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *comparison,
@@ -276,7 +352,9 @@ give_receipt(Run *run, Stage *stage, const StagedUnit *staged, const Comparison 
 	{
 		idem_progress_phase(PROGRESS_SUMMING, PROGRESS_UNKNOWN, PROGRESS_UNKNOWN);
 		target = idem_fingerprint_target(run->target, staged->unit, true);
-		if (!IsolationUsesXactSnapshot() && idem_run_transactions_ended() != ended)
+		if (written->refused.rows > 0)
+			settled = run->target->nkeys == 0 && is_all_but(&staged->inside, &target, &written->refused);
+		else if (!IsolationUsesXactSnapshot() && idem_run_transactions_ended() != ended)
 			settled = idem_run_is_settled(run, stage, staged, &target);
 	}
 	set_checksum(run, &target);
@@ -296,7 +374,7 @@ conclude(Run *run, const Unit *unit)
 	if (!run->request->plan)
 		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects,
 						 !idem_run_is_partial(run));
-	finish_unit(run, unit);
+	idem_run_finish_unit(run, unit);
 }
 
 /* What the rows that were written set off. */

@@ -43,6 +43,7 @@ typedef struct Written
 	bool		summed;			/* what the unit's target rows are now is known: */
 	Fingerprint target;
 	Changes    *changes;		/* the rows, where the import has effects; else NULL */
+	Fingerprint refused;		/* rows that the target may take another time; summed if they have no key */
 } Written;
 
 /* How many transactions have ended so far. */
@@ -50,6 +51,9 @@ extern uint64 idem_run_transactions_ended(void);
 
 /* Start the record of a unit; unit NULL: rows that none owns, or no unit yet. */
 extern void idem_run_begin_unit(Run *run, const Unit *unit, const char *name);
+
+/* Write its row of history, unless this is a plan, and hand out its record. */
+extern void idem_run_finish_unit(Run *run, const Unit *unit);
 
 /* Say something in the result's note. */
 extern void idem_run_note(Run *run, const char *note);
@@ -90,8 +94,9 @@ extern void idem_run_skip_input(Run *run, const char *unit, const Fingerprint *t
 extern void idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, const Receipt *receipt,
 								const Comparison *comparison);
 
-/* Set rows aside; II004 if there are too many of them. */
+/* Set rows aside, or those that the target did not take; II004 if there are too many of them. */
 extern void idem_run_set_aside(Run *run, Stage *stage, const StagedUnit *staged);
+extern void idem_run_set_aside_refused(Run *run, const StagedUnit *staged, const BadRows *bad);
 
 /* Finish a unit whose rows went into new storage; target: what they sum up to. */
 extern void idem_run_finish_swap(Run *run, const StagedUnit *staged, const Fingerprint *target);

@@ -18,6 +18,7 @@
 #include "flow/run_unit.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
 void
@@ -74,26 +75,29 @@ count_diff(Tally *tally, const Diff *diff, const StagedUnit *staged, int64 missi
 }
 
 /*
- * The rows whose keys are not missing from the unit: its own winners, and
- * those of other units that will take their target row from wherever it is.
+ * The rows whose keys are not missing from the unit: its own winners, those of
+ * other units that will take their target row from wherever it is, and those
+ * that can't be cast: what the target has of them stays as it is.
  */
 static Present
 present_rows(Run *run, Stage *stage, const StagedUnit *staged, const Comparison *comparison)
 {
 	Present		present = {idem_stage_desc(stage), staged->rows, staged->winners};
-	Tuplestorestate *parts[2] = {staged->rows, run->movers};
+	Tuplestorestate *parts[3] = {staged->rows, run->movers, idem_stage_uncast_keys(stage)};
 	TupleTableSlot *slot;
 
 	if (comparison != NULL)
 		present.differing = comparison->differing;
-	if (run->nmovers == 0)
+	if (run->nmovers == 0 && parts[2] == NULL)
 		return present;
 
 	present.rows = tuplestore_begin_heap(true, false, work_mem);
-	present.nrows += run->nmovers;
+	present.nrows += run->nmovers + (parts[2] != NULL ? tuplestore_tuple_count(parts[2]) : 0);
 	slot = MakeSingleTupleTableSlot(present.desc, &TTSOpsMinimalTuple);
 	for (int i = 0; i < lengthof(parts); i++)
 	{
+		if (parts[i] == NULL)
+			continue;
 		tuplestore_rescan(parts[i]);
 		while (tuplestore_gettupleslot(parts[i], true, false, slot))
 			tuplestore_puttupleslot(present.rows, slot);
@@ -180,19 +184,34 @@ idem_run_free_judged(Judged *judged, const StagedUnit *staged)
 	free_present(&judged->present, staged);
 }
 
+/* Room for rows that the target does not take. */
+static BadRows *
+refused_rows(Run *run, Stage *stage)
+{
+	int64		most = idem_rejects_kept(run->def);
+
+	/* with those that were set aside before */
+	if (most >= 0)
+		most = Max(most - run->record->tally.rejected, 0);
+	return idem_bad_rows_create(idem_stage_desc(stage), run->source->first_order, most);
+}
+
 /*
  * Rows that went may have taken others with them, by a foreign key from the
  * table to itself.
  */
 static void
-apply_again(Run *run, Stage *stage, const StagedUnit *staged, Tally *tally, Applied *applied, Changes *changes)
+apply_again(Run *run, Stage *stage, const StagedUnit *staged, Tally *tally, BadRows *bad, Applied *applied,
+			Changes *changes)
 {
 	Diff	   *diff = idem_diff_create(run->target, run->def, true);
 
+	/* what was refused before is tried again, too */
+	idem_bad_rows_clear(bad);
 	tally->stale = 0;
 	idem_diff_rows(run->target, run->def, staged->unit, idem_stage_desc(stage), staged->rows,
 				   staged->winners, diff);
-	idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, tally, applied, changes);
+	idem_apply_diff(run->target, run->def, staged->unit, diff, NULL, tally, bad, applied, changes);
 }
 
 /* Rows have keys: compare, and write only what differs; adds to the record's counts. */
@@ -208,6 +227,7 @@ write_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 	Diff	   *diff = judge(run, stage, staged, comparison, total_rows(comparison) < 0);
 	Diff		judged = *diff;
 	Missing    *missing = NULL;
+	BadRows    *bad = refused_rows(run, stage);
 	Applied		applied;
 
 	if (idem_removes_missing(run->def))
@@ -227,18 +247,23 @@ write_diff(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 		Removal		removal = {&present, missing};
 
 		idem_apply_diff(run->target, run->def, staged->unit, diff,
-						planned.removed > 0 ? &removal : NULL, &tally, &applied, written->changes);
-		if (tally.removed + tally.deleted > 0 && idem_relation_delete_cascades(run->target->rel))
-			apply_again(run, stage, staged, &tally, &applied, written->changes);
+						planned.removed > 0 ? &removal : NULL, &tally, bad, &applied, written->changes);
+		if (tally.removed + tally.deleted > 0 && idem_relation_delete_cascades(run->target->rel) &&
+			!idem_bad_rows_full(bad))
+			apply_again(run, stage, staged, &tally, bad, &applied, written->changes);
+		idem_run_set_aside_refused(run, staged, bad);
 		if (missing != NULL)
 			idem_run_guard_removal(run, receipt, missing->total, tally.removed, &total);
 		note_swallowed(run, applied.swallowed);
 		sum_up(run, comparison, &judged, missing, &applied, &tally, written);
 	}
-	tally.unchanged = staged->spared + staged->winners -
+	written->refused.rows += bad->nrows;
+	tally.rejected = bad->nrows;
+	tally.unchanged = staged->spared + staged->winners - bad->nrows -
 		tally.inserted - tally.updated - tally.deleted - tally.stale;
 	run->record->tally = before;
 	idem_tally_add(&run->record->tally, &tally);
+	idem_bad_rows_free(bad);
 	if (missing != NULL)
 		idem_missing_free(missing);
 	free_present(&present, staged);
@@ -250,6 +275,7 @@ next_batch(const StagedUnit *staged, StagedUnit *batch, int64 size, TupleTableSl
 {
 	memset(batch, 0, sizeof(StagedUnit));
 	batch->unit = staged->unit;
+	batch->read = staged->read;
 	batch->nulls_in_key = staged->nulls_in_key;
 	batch->rows = tuplestore_begin_heap(true, false, work_mem);
 	while (batch->winners < size && tuplestore_gettupleslot(staged->rows, true, false, slot))
@@ -265,18 +291,16 @@ next_batch(const StagedUnit *staged, StagedUnit *batch, int64 size, TupleTableSl
 
 /* The same batch by batch, so that no more rows are compared and written at once. */
 static void
-write_batches(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt, Changes *changes)
+write_batches(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt, Written *written)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(idem_stage_desc(stage), &TTSOpsMinimalTuple);
 	StagedUnit	batch;
-	Written		written = {0};
 
-	written.changes = changes;
 	tuplestore_rescan(staged->rows);
 	for (run->batch = 1; next_batch(staged, &batch, run->def->batch_size, slot); run->batch++)
 	{
 		idem_progress_unit(run->record->unit, run->batch);
-		write_diff(run, stage, &batch, receipt, NULL, &written);
+		write_diff(run, stage, &batch, receipt, NULL, written);
 		tuplestore_end(batch.rows);
 	}
 	run->batch = 1;
@@ -293,23 +317,51 @@ write_difference(Run *run, Stage *stage, const StagedUnit *staged, const Receipt
 	if (!run->would_swap)
 		idem_run_note(run, "rows have a key: only what differs is written");
 	if (size != NO_LIMIT && staged->winners > size)
-		write_batches(run, stage, staged, receipt, written->changes);
+		write_batches(run, stage, staged, receipt, written);
 	else
 		write_diff(run, stage, staged, receipt, comparison, written);
 }
 
+static Fingerprint
+sum_refused(Run *run, const BadRows *bad)
+{
+	Fingerprint sum = {0};
+	int			natts = run->target->ncolumns;
+	Oid		   *types = palloc(sizeof(Oid) * natts);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(bad->desc, &TTSOpsMinimalTuple);
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import refused rows", ALLOCSET_SMALL_SIZES);
+	RowHasher  *hasher;
+
+	for (int i = 0; i < natts; i++)
+		types[i] = run->target->columns[i].type;
+	hasher = idem_hasher_create(natts, types, cxt);
+	tuplestore_rescan(bad->rows);
+	while (tuplestore_gettupleslot(bad->rows, true, false, slot))
+	{
+		slot_getallattrs(slot);
+		sum.rows++;
+		idem_hash_add(&sum.checksum, idem_hasher_row(hasher, slot->tts_values, slot->tts_isnull));
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextDelete(cxt);
+	return sum;
+}
+
 /*
  * The unit is deleted and inserted anew.  With a key, rows are counted as what
- * became of them all the same, and nothing is done if nothing differs.
+ * became of them all the same, and nothing is done if nothing differs.  False
+ * if the target refuses one of them, whose old version must not go.
  */
-static void
-write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt, const Written *written)
+static bool
+write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt, Written *written)
 {
 	Tally		tally = run->record->tally;
 	Tally		replaced = {0};
 	Present		present = present_rows(run, stage, staged, NULL);
 	Missing    *missing = idem_missing_find(run->target, staged->unit, &present, -1, true);
 	int64		total = missing->total;
+	BadRows    *bad = refused_rows(run, stage);
+	bool		done = true;
 	Diff	   *diff;
 
 	if (run->target->nkeys == 0)
@@ -341,19 +393,25 @@ write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 							RelationGetRelationName(run->target->rel)),
 					 errdetail("A foreign key refers to the table with more than ON DELETE NO ACTION."),
 					 errhint("Give the import a key, and method \"diff\".")));
-		idem_apply_replace(run->target, staged->unit, idem_stage_desc(stage), staged->rows, staged->winners,
-						   &replaced, written->changes);
+		done = idem_apply_replace(run->target, staged->unit, idem_stage_desc(stage), staged->rows, staged->winners,
+								  &replaced, bad, written->changes);
+		idem_run_set_aside_refused(run, staged, bad);
+		tally.rejected = run->record->tally.rejected;
+		written->refused = sum_refused(run, bad);
 	}
 	if (run->target->nkeys == 0 && !run->request->plan)
 	{
 		tally.inserted = replaced.inserted;
 		tally.removed = replaced.removed;
-		tally.unchanged = staged->winners - replaced.inserted;
+		tally.unchanged = staged->winners - replaced.inserted - bad->nrows;
 		note_swallowed(run, tally.unchanged);
 	}
-	run->record->tally = tally;
+	if (done)
+		run->record->tally = tally;
+	idem_bad_rows_free(bad);
 	idem_missing_free(missing);
 	free_present(&present, staged);
+	return done;
 }
 
 /* Without keys, a unit that sums up to the same rows is the same. */
@@ -378,8 +436,12 @@ idem_run_write(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *
 {
 	if (!idem_run_replaces(run))
 		write_difference(run, stage, staged, receipt, comparison, written);
-	else if (!same_rows(run, staged))
-		write_anew(run, stage, staged, receipt, written);
+	else if (!same_rows(run, staged) && !write_anew(run, stage, staged, receipt, written))
+	{
+		idem_run_note(run, "the target refuses rows, so only what differs is written");
+		write_difference(run, stage, staged, receipt, NULL, written);
+		run->record->method = "diff";
+	}
 }
 
 bool

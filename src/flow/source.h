@@ -11,6 +11,7 @@
 
 #include "base/hash.h"
 #include "base/sql.h"
+#include "flow/line_reject.h"
 #include "flow/target.h"
 #include "ledger/ledger.h"
 
@@ -52,10 +53,28 @@ typedef struct Source
 	Node	  **coercions;		/* from raw to staged; NULL: taken as it is */
 	bool	   *dates;			/* text that is read as a date or time */
 	bool		serial;			/* one of them must not run in parallel mode */
+	bool		has_uncast;		/* a read of it has met rows that can't be cast */
+	const LineRejects *lines;	/* what could not even be read; NULL: nothing */
 } Source;
 
 /* Called for each row; values are good until it returns: whether to go on. */
 typedef bool (*SourceSink) (void *arg, Datum *values, bool *isnull);
+
+/* A row that can't be cast */
+typedef struct UncastRow
+{
+	const Datum *raw;			/* as read */
+	const bool *raw_isnull;
+	const Datum *values;		/* as staged, */
+	const bool *isnull;
+	const bool *failed;			/* but for these columns, which are NULL */
+	int64		position;		/* its number in the source */
+	const char *column;			/* the first that failed */
+	const ErrorData *error;		/* and why */
+} UncastRow;
+
+/* Called for each of them, likewise. */
+typedef bool (*BadRowSink) (void *arg, const UncastRow *row);
 
 /*
  * The names of the columns that a source has now (List of String).  Raises what
@@ -122,9 +141,9 @@ extern void idem_source_unbind(Source *source);
  * Read the source under the active snapshot; unit NULL: without parameters.
  * "within": leave out what lies outside the unit, if the source can tell.
  * "differing" (or NULL): leave out rows whose key is in no such bucket,
- * likewise.
+ * likewise.  Rows that can't be cast go to bad_sink.
  */
 extern void idem_source_read(Source *source, const Unit *unit, bool within, const bytea *differing,
-							 SourceSink sink, void *arg);
+							 SourceSink sink, BadRowSink bad_sink, void *arg);
 
 #endif							/* IDEM_SOURCE_H */

@@ -7,14 +7,11 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
-#include "base/error.h"
 #include "base/progress.h"
 #include "base/sql.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "flow/clock.h"
+#include "flow/cast.h"
 #include "flow/source.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -23,88 +20,41 @@
 typedef struct StagingReceiver
 {
 	DestReceiver pub;
-	Source	   *source;
-	ExprState **exprs;			/* NULL: taken as it is */
-	EState	   *estate;
-	Datum	   *values;
-	bool	   *isnull;
+	Caster	   *caster;			/* NULL: rows are staged ones already */
 	int64		row;
-	int			column;			/* being cast, or -1 */
 	SourceSink	sink;
 	void	   *arg;
+	MemoryContext row_cxt;		/* reset for each row */
 } StagingReceiver;
 
 static void
 row_context(void *arg)
 {
-	StagingReceiver *receiver = arg;
-
-	if (receiver->column < 0)
-		errcontext("row " INT64_FORMAT " of the source", receiver->row);
-	else
-		errcontext("row " INT64_FORMAT " of the source, column \"%s\"", receiver->row,
-				   NameStr(TupleDescAttr(receiver->source->raw, receiver->column)->attname));
-}
-
-/* What stands in a file as "today" is another day tomorrow. */
-static void
-refuse_clock_word(Datum value)
-{
-	struct varlena *text = pg_detoast_datum_packed((struct varlena *) DatumGetPointer(value));
-	const char *start = VARDATA_ANY(text);
-	int			len = VARSIZE_ANY_EXHDR(text);
-	int			letter = 0;
-
-	/* most dates are digits */
-	while (letter < len && !isalpha((unsigned char) start[letter]))
-		letter++;
-	if (letter == len || !idem_clock_word(pnstrdup(start, len)))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_IDEM_NOT_DETERMINISTIC),
-			 errmsg("source is not deterministic: \"%s\" is read as the present date or time", pnstrdup(start, len)),
-			 errhint("Write the date itself.")));
+	errcontext("row " INT64_FORMAT " of the source", ((StagingReceiver *) arg)->row);
 }
 
 static bool
 staging_receive(TupleTableSlot *slot, DestReceiver *self)
 {
 	StagingReceiver *receiver = (StagingReceiver *) self;
-	ExprContext *econtext = GetPerTupleExprContext(receiver->estate);
-	int			natts = receiver->source->desc->natts;
 	ErrorContextCallback callback;
 	MemoryContext oldcxt;
 	bool		go_on;
 
-	receiver->row++;
 	idem_progress_row();
-	receiver->column = -1;
+	if (receiver->caster != NULL)
+		return idem_caster_row(receiver->caster, slot);
+
+	receiver->row++;
 	callback.callback = row_context;
 	callback.arg = receiver;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
 	slot_getallattrs(slot);
-	ResetExprContext(econtext);
-	econtext->ecxt_scantuple = slot;
-	oldcxt = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-	for (int i = 0; i < natts; i++)
-	{
-		if (receiver->exprs[i] != NULL)
-		{
-			receiver->column = i;
-			if (receiver->source->dates[i] && !slot->tts_isnull[i])
-				refuse_clock_word(slot->tts_values[i]);
-			receiver->values[i] = ExecEvalExpr(receiver->exprs[i], econtext, &receiver->isnull[i]);
-		}
-		else
-		{
-			receiver->values[i] = slot->tts_values[i];
-			receiver->isnull[i] = slot->tts_isnull[i];
-		}
-	}
-	receiver->column = -1;
-	go_on = receiver->sink(receiver->arg, receiver->values, receiver->isnull);
+	MemoryContextReset(receiver->row_cxt);
+	oldcxt = MemoryContextSwitchTo(receiver->row_cxt);
+	go_on = receiver->sink(receiver->arg, slot->tts_values, slot->tts_isnull);
 	MemoryContextSwitchTo(oldcxt);
 
 	error_context_stack = callback.previous;
@@ -156,16 +106,14 @@ where_clause(const Source *source, bool within, bool differing, int bitmap)
 
 void
 idem_source_read(Source *source, const Unit *unit, bool within, const bytea *differing,
-				 SourceSink sink, void *arg)
+				 SourceSink sink, BadRowSink bad_sink, void *arg)
 {
-	int			natts = source->desc->natts;
 	StagingReceiver receiver = {{0}};
 	ParamListInfo params = idem_source_params(source, unit);
-	bool		filtered = differing != NULL && keys_as_they_are(source);
+	bool		filtered = differing != NULL && keys_as_they_are(source) && !source->has_uncast;
 	char	   *query = idem_source_query(source, NULL,
 										  where_clause(source, within && unit != NULL, filtered,
 													   params->numParams + 1));
-	MemoryContext oldcxt;
 	int			guc_level;
 
 	receiver.pub.receiveSlot = staging_receive;
@@ -173,21 +121,11 @@ idem_source_read(Source *source, const Unit *unit, bool within, const bytea *dif
 	receiver.pub.rShutdown = staging_nothing;
 	receiver.pub.rDestroy = staging_nothing;
 	receiver.pub.mydest = DestTuplestore;	/* to SPI, DestNone is no SELECT */
-	receiver.source = source;
 	receiver.sink = sink;
 	receiver.arg = arg;
-	receiver.values = palloc(sizeof(Datum) * natts);
-	receiver.isnull = palloc(sizeof(bool) * natts);
-	receiver.exprs = palloc0(sizeof(ExprState *) * natts);
-	receiver.estate = CreateExecutorState();
-
-	oldcxt = MemoryContextSwitchTo(receiver.estate->es_query_cxt);
-	for (int i = 0; i < natts; i++)
-	{
-		if (source->coercions[i] != NULL)
-			receiver.exprs[i] = ExecInitExpr((Expr *) source->coercions[i], NULL);
-	}
-	MemoryContextSwitchTo(oldcxt);
+	receiver.row_cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import row", ALLOCSET_SMALL_SIZES);
+	if (!idem_source_as_it_is(source))
+		receiver.caster = idem_caster_create(source, sink, bad_sink, arg);
 
 	guc_level = NewGUCNestLevel();
 	if (source->serial)
@@ -198,6 +136,8 @@ idem_source_read(Source *source, const Unit *unit, bool within, const bytea *dif
 		params = sql_params_with(params, sql_datum(BYTEAOID, PointerGetDatum(differing), false));
 	sql_stream(query, params, false, &receiver.pub);
 	sql_end();
+	if (receiver.caster != NULL)
+		idem_caster_end(receiver.caster);
 	AtEOXact_GUC(false, guc_level);
-	FreeExecutorState(receiver.estate);
+	MemoryContextDelete(receiver.row_cxt);
 }

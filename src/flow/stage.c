@@ -33,20 +33,34 @@ idem_stage_desc(Stage *stage)
 }
 
 Tuplestorestate *
+idem_stage_uncast_keys(Stage *stage)
+{
+	return stage->uncast_keys;
+}
+
+Tuplestorestate *
 idem_stage_winners(Stage *stage)
 {
 	return stage->winners;
 }
 
+int64
+idem_rejects_kept(const Definition *def)
+{
+	return def->reject_limit == NO_LIMIT ? -1 : Max(def->reject_limit, MIN_REJECTS_KEPT);
+}
+
 Digest *
-idem_stage_digest(Source *source, const Definition *def, Unit *unit, int bits, Fingerprint *outside)
+idem_stage_digest(Source *source, const Definition *def, Unit *unit, int bits, SetAside *aside)
 {
 	bool		ignore = def->out_of_scope == OUT_OF_SCOPE_IGNORE;
 	Digest	   *digest = idem_digest_source(source, unit, ignore, bits);
 	DigestShape shape;
 	Stage	   *stage;
 
-	memset(outside, 0, sizeof(Fingerprint));
+	memset(aside, 0, sizeof(SetAside));
+	if (source->lines != NULL)
+		aside->all = source->lines->sum;
 	if (digest != NULL)
 		return digest;
 
@@ -54,8 +68,14 @@ idem_stage_digest(Source *source, const Definition *def, Unit *unit, int bits, F
 	idem_digest_source_shape(source, &shape);
 	stage->digester = idem_digester_create(&shape, stage->cxt);
 	stage->digest = digest = idem_digest_create(bits);
-	idem_source_read(source, unit, ignore, NULL, idem_stage_digest_row, stage);
-	*outside = stage->outside;
+	stage->counts = true;
+	idem_source_read(source, unit, ignore, NULL, idem_stage_digest_row, idem_stage_uncast_row, stage);
+	aside->outside = stage->outside.rows;
+	aside->all.rows += stage->outside.rows + stage->uncast.rows;
+	idem_hash_add(&aside->all.checksum, stage->outside.checksum);
+	idem_hash_add(&aside->all.checksum, stage->uncast.checksum);
+	aside->stopped = stage->stopped;
+	source->has_uncast = stage->uncast.rows > 0;
 	idem_stage_end(stage);
 	return digest;
 }
@@ -150,13 +170,15 @@ read_source(Stage *stage)
 	{
 		Unit	   *only = list_length(stage->units) == 1 ? linitial(stage->units) : NULL;
 
-		idem_source_read(source, only, within, stage->differing, idem_stage_keep_row, stage);
+		idem_source_read(source, only, within, stage->differing,
+						 idem_stage_keep_row, idem_stage_uncast_row, stage);
 		return;
 	}
 	foreach(lc, stage->units)
 	{
 		stage->expected = list_make1(lfirst(lc));
-		idem_source_read(source, lfirst(lc), within, NULL, idem_stage_keep_row, stage);
+		idem_source_read(source, lfirst(lc), within, NULL,
+						 idem_stage_keep_row, idem_stage_uncast_row, stage);
 	}
 }
 
@@ -170,6 +192,30 @@ take_outside(Stage *stage, StagedUnit *staged)
 	idem_hash_add(&staged->read.checksum, stage->outside.checksum);
 	memset(&stage->outside, 0, sizeof(Fingerprint));
 	stage->outside_rows = NULL;
+
+	staged->uncast_rows = stage->uncast_rows;
+	staged->uncast = stage->uncast.rows;
+	staged->stopped = stage->stopped;
+	staged->read.rows += stage->uncast.rows;
+	idem_hash_add(&staged->read.checksum, stage->uncast.checksum);
+	memset(&stage->uncast, 0, sizeof(Fingerprint));
+	stage->uncast_rows = NULL;
+
+	if (!stage->lines_taken && stage->source->lines != NULL)
+	{
+		staged->lines = stage->source->lines;
+		staged->read.rows += staged->lines->sum.rows;
+		idem_hash_add(&staged->read.checksum, staged->lines->sum.checksum);
+	}
+	stage->lines_taken = true;
+}
+
+/* Are there rows that no unit owns? */
+static bool
+has_outside(const Stage *stage)
+{
+	return stage->outside.rows > 0 || stage->uncast.rows > 0 ||
+		(!stage->lines_taken && stage->source->lines != NULL && stage->source->lines->sum.rows > 0);
 }
 
 Stage *
@@ -193,7 +239,7 @@ idem_stage_pass(Stage *stage, SourceSink sink, void *arg, StagedUnit *staged, Ha
 	stage->pass_arg = arg;
 	stage->pass_taken = true;
 	idem_source_read(stage->source, unit, stage->def->out_of_scope == OUT_OF_SCOPE_IGNORE, NULL,
-					 idem_stage_pass_row, stage);
+					 idem_stage_pass_row, idem_stage_uncast_row, stage);
 
 	memset(staged, 0, sizeof(StagedUnit));
 	staged->unit = unit;
@@ -310,7 +356,7 @@ idem_stage_next(Stage *stage, StagedUnit *staged)
 	staged->unit = next_unit(stage);
 	if (staged->unit == NULL)
 	{
-		if (stage->outside.rows == 0)
+		if (!has_outside(stage))
 			return false;
 		take_outside(stage, staged);
 		return true;
@@ -356,6 +402,8 @@ idem_stage_free_unit(StagedUnit *staged)
 		tuplestore_end(staged->null_key_rows);
 	if (staged->outside_rows != NULL)
 		tuplestore_end(staged->outside_rows);
+	if (staged->uncast_rows != NULL)
+		idem_bad_rows_free(staged->uncast_rows);
 }
 
 void
@@ -375,5 +423,9 @@ idem_stage_end(Stage *stage)
 		tuplestore_end(stage->winners);
 	if (stage->outside_rows != NULL)
 		tuplestore_end(stage->outside_rows);
+	if (stage->uncast_rows != NULL)
+		idem_bad_rows_free(stage->uncast_rows);
+	if (stage->uncast_keys != NULL)
+		tuplestore_end(stage->uncast_keys);
 	MemoryContextDelete(stage->cxt);
 }

@@ -8,6 +8,7 @@
 #ifndef IDEM_STAGE_H
 #define IDEM_STAGE_H
 
+#include "flow/bad_rows.h"
 #include "flow/fingerprint.h"
 #include "utils/tuplestore.h"
 
@@ -19,23 +20,39 @@ typedef struct StagedUnit
 	int64		collapsed;		/* lost to another row of their key */
 	int64		null_keys;		/* in null_key_rows */
 	int64		outside;		/* in outside_rows */
+	int64		uncast;			/* in uncast_rows */
 	int64		winners;		/* in rows */
 	int64		spared;			/* not looked at one by one: known to be unchanged */
 	bool		nulls_in_key;	/* some of them have a NULL in the key */
 	Tuplestorestate *rows;		/* what is to be applied */
 	Tuplestorestate *null_key_rows; /* NULL if none */
 	Tuplestorestate *outside_rows;	/* likewise */
+	BadRows    *uncast_rows;	/* likewise */
+	const LineRejects *lines;	/* or NULL */
+	bool		stopped;		/* so many can't be cast that the rest was not read */
 } StagedUnit;
+
+/* What a read that keeps no rows tells of those that would be set aside. */
+typedef struct SetAside
+{
+	Fingerprint all;
+	int64		outside;		/* of them, outside of the unit */
+	bool		stopped;		/* so many can't be cast that the rest was not read */
+} SetAside;
+
+/* Rows that can't be cast, or written, are kept up to this number, or the import's limit if that is more. */
+#define MIN_REJECTS_KEPT	1000
+
+extern int64 idem_rejects_kept(const Definition *def);	/* -1: any number */
 
 typedef struct Stage Stage;
 
 /*
  * What the source holds for one unit ('*' or static), without keeping it: of
- * rows inside the unit, with 2^bits buckets, and of those outside that are to
- * be set aside.
+ * rows inside the unit, with 2^bits buckets, and of those that are to be set
+ * aside before anything else is asked of them.
  */
-extern Digest *idem_stage_digest(Source *source, const Definition *def, Unit *unit, int bits,
-								 Fingerprint *outside);
+extern Digest *idem_stage_digest(Source *source, const Definition *def, Unit *unit, int bits, SetAside *aside);
 
 /*
  * Read the source, under the active snapshot, for units in logical order;
@@ -76,6 +93,12 @@ extern void idem_stage_end(Stage *stage);
  * different units; NULL where they can't.
  */
 extern Tuplestorestate *idem_stage_winners(Stage *stage);
+
+/*
+ * Rows of any unit that can't be cast, but for their key: the rest of a row is
+ * NULL where it failed.  NULL: none.
+ */
+extern Tuplestorestate *idem_stage_uncast_keys(Stage *stage);
 
 /* The descriptor of the rows in a unit's tuplestores. */
 extern TupleDesc idem_stage_desc(Stage *stage);

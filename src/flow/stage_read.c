@@ -84,7 +84,7 @@ idem_stage_scope_values(Stage *stage, const Datum *values, const bool *isnull)
 
 /* Outside of all units: by the import's policy an error, a reject, or nothing. */
 static bool
-judge_scope(Stage *stage, Datum *values, bool *isnull)
+judge_scope(Stage *stage, const Datum *values, const bool *isnull)
 {
 	Target	   *target = stage->source->target;
 
@@ -260,6 +260,88 @@ idem_stage_pass_row(void *arg, Datum *values, bool *isnull)
 	else if (stage->def->out_of_scope == OUT_OF_SCOPE_REJECT)
 		keep_aside(stage, &stage->outside_rows);
 	return true;
+}
+
+static bool
+any_failed(const UncastRow *row, int n, const int *places)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (row->failed[places[i]])
+			return true;
+	}
+	return false;
+}
+
+static bool
+key_failed(const Target *target, const UncastRow *row)
+{
+	for (int i = 0; i < target->nkeys; i++)
+	{
+		if (row->failed[target->keys[i].column])
+			return true;
+	}
+	return false;
+}
+
+static Hash128
+hash_raw(Stage *stage, const UncastRow *row)
+{
+	TupleDesc	raw = stage->source->raw;
+
+	if (stage->raw_hasher == NULL)
+	{
+		Oid		   *types = palloc(sizeof(Oid) * raw->natts);
+
+		for (int i = 0; i < raw->natts; i++)
+			types[i] = TupleDescAttr(raw, i)->atttypid;
+		stage->raw_hasher = idem_hasher_create(raw->natts, types, stage->cxt);
+	}
+	return idem_hasher_row(stage->raw_hasher, row->raw, row->raw_isnull);
+}
+
+/*
+ * A row that can't be cast belongs to the unit unless what can be cast says
+ * otherwise.  Of its key is known, if all of that could be cast, that it is
+ * asked for.
+ */
+bool
+idem_stage_uncast_row(void *arg, const UncastRow *row)
+{
+	Stage	   *stage = arg;
+	Source	   *source = stage->source;
+	Target	   *target = source->target;
+	MemoryContext oldcxt;
+	int64		most = idem_rejects_kept(stage->def);
+
+	if (!any_failed(row, target->scope->ncolumns, target->scope_columns))
+	{
+		idem_stage_scope_values(stage, row->values, row->isnull);
+		if (!idem_units_contain(target->scope, stage->expected, stage->scope_values, stage->scope_isnull) &&
+			stage->def->out_of_scope != OUT_OF_SCOPE_REJECT)
+		{
+			(void) judge_scope(stage, row->values, row->isnull);
+			return true;
+		}
+	}
+
+	stage->uncast.rows++;
+	idem_hash_add(&stage->uncast.checksum, hash_raw(stage, row));
+	if (!stage->counts)
+	{
+		oldcxt = MemoryContextSwitchTo(GetMemoryChunkContext(stage));
+		if (stage->uncast_rows == NULL)
+			stage->uncast_rows = idem_bad_rows_create(source->raw, source->first_order, most);
+		MemoryContextSwitchTo(oldcxt);
+		idem_bad_rows_add(stage->uncast_rows, row->raw, row->raw_isnull, row->position, row->error, row->column);
+		if (target->nkeys > 0 && !key_failed(target, row))
+		{
+			set_row(stage, row->values, row->isnull, false);
+			keep_aside(stage, &stage->uncast_keys);
+		}
+	}
+	stage->stopped = most >= 0 && stage->uncast.rows > most;
+	return !stage->stopped;
 }
 
 /* Sort by unit, or key and declared order, or both; NULL if that is no order at all. */

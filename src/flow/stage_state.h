@@ -48,6 +48,13 @@ struct Stage
 	Tuplestorestate *winners;	/* of all units, where keys cross them */
 	Tuplestorestate *outside_rows;
 	Fingerprint outside;		/* of those */
+	bool		counts;			/* rows set aside are counted only */
+	BadRows    *uncast_rows;	/* rows that can't be cast; NULL: none */
+	Tuplestorestate *uncast_keys; /* as staged, those of which the key can be cast */
+	Fingerprint uncast;
+	RowHasher  *raw_hasher;
+	bool		lines_taken;	/* the source's lines that are no rows have been handed out */
+	bool		stopped;		/* there are so many that the rest was not read */
 
 	TupleTableSlot *passing;	/* a row on its way into a sort */
 	TupleTableSlot *head;		/* the next row of the sort, if any */
@@ -69,6 +76,9 @@ extern void idem_stage_filter(Stage *stage, const bytea *differing);
 extern bool idem_stage_digest_row(void *arg, Datum *values, bool *isnull);
 extern bool idem_stage_keep_row(void *arg, Datum *values, bool *isnull);
 extern bool idem_stage_pass_row(void *arg, Datum *values, bool *isnull);
+
+/* The sink for rows that can't be cast, of any of them. */
+extern bool idem_stage_uncast_row(void *arg, const UncastRow *row);
 
 /*
  * A sort by unit, or by key and declared order, or by both; NULL if that is

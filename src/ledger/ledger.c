@@ -295,6 +295,20 @@ idem_ledger_sum_again(const RunRecord *run, const Fingerprint *target)
 }
 
 void
+idem_ledger_withdraw(const char *import, const char *unit)
+{
+	SqlParam	param[] = {sql_text(import), sql_text(unit)};
+	House		house;
+
+	sql_house_enter(&house);
+	sql_execute(SPI_OK_UPDATE,
+				psprintf("UPDATE %sidem_import_ledger SET receipt_version = 0 "
+						 "WHERE import = $1 AND unit = $2 AND receipt_version IS NOT NULL", house.schema),
+				sql_params(lengthof(param), param));
+	sql_house_leave(&house);
+}
+
+void
 idem_ledger_recovered(const RunRecord *run)
 {
 	SqlParam	param[] = {

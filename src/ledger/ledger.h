@@ -86,6 +86,9 @@ extern void idem_ledger_applied(const RunRecord *run, const Fingerprint *source,
  */
 extern void idem_ledger_sum_again(const RunRecord *run, const Fingerprint *target);
 
+/* The unit's receipt is believed no more: something else than a run has written its rows. */
+extern void idem_ledger_withdraw(const char *import, const char *unit);
+
 /* The run skipped a unit that had failed meanwhile: it is in place after all. */
 extern void idem_ledger_recovered(const RunRecord *run);
 

@@ -12,12 +12,21 @@
 #define IDEM_REJECT_H
 
 #include "access/tupdesc.h"
+#include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#define REJECT_NATTS	6
+#define REJECT_NATTS	8
 
-/* (row jsonb, key jsonb, sqlstate text, message text, column_name text, constraint_name text) */
+/* What "row" is: a line of a file, as text; as the source had it, not cast; or in the target's types. */
+#define REJECT_LINE		"line"
+#define REJECT_SOURCE	"source"
+#define REJECT_STAGED	"staged"
+
+/*
+ * (row jsonb, key jsonb, sqlstate text, message text, column_name text, constraint_name text,
+ * position bigint, kind text)
+ */
 extern TupleDesc idem_reject_desc(void);
 
 /*
@@ -27,6 +36,29 @@ extern TupleDesc idem_reject_desc(void);
  */
 extern void idem_reject_save(const char *import, const char *unit, int64 run_id,
 							 Tuplestorestate *rejects, bool settle);
+
+/* An open reject that can be tried again. */
+typedef struct OpenReject
+{
+	int64		reject_id;
+	char	   *unit;
+} OpenReject;
+
+/* Those of an import (List of OpenReject *), by unit, the oldest first; not the lines of files. */
+extern List *idem_reject_open(const char *import);
+
+/*
+ * One has been tried again: it is resolved, or it has failed for the reason
+ * that the first of the rejects has.
+ */
+extern void idem_reject_resolve(int64 reject_id, int64 run_id);
+extern void idem_reject_failed_again(int64 reject_id, int64 run_id, Tuplestorestate *rejects);
+
+/*
+ * SQL that gives the row of a reject, as r.row and r.kind; the reject's number
+ * is to follow it.  Anybody who may see the reject may run it.
+ */
+extern char *idem_reject_from(void);
 
 /*
  * Delete rejects that were resolved before that time, of imports that the

@@ -589,7 +589,7 @@ BEGIN
 		BEGIN
 			PERFORM idem_import_run('often');
 			RAISE 'ran';
-		EXCEPTION WHEN unique_violation THEN NULL;
+		EXCEPTION WHEN SQLSTATE 'II004' THEN NULL;
 		END;
 	END LOOP;
 END $$;

@@ -130,6 +130,7 @@ CREATE TABLE idem_import_reject (
 	import          text NOT NULL,
 	unit            text NOT NULL,
 	run_id          bigint NOT NULL,    -- the run that met it last
+	input           text,               -- the named input or file that it came with
 	kind            text NOT NULL CHECK (kind IN ('line', 'source', 'staged')),
 	"position"      bigint,             -- its number in the source, where that is known
 	"row"           jsonb NOT NULL,     -- a line of a file, the row as it was read, or as it was to be written

@@ -46,6 +46,7 @@ idem_import_run_file(PG_FUNCTION_ARGS)
 				 errdetail("Only roles with privileges of the role \"%s\" may do so.", "pg_read_server_files"),
 				 errhint("Copy the rows into a temporary table with psql's \\copy, and name that as the source of idem_import_run.")));
 	request.file = idem_file_open(request.input.name, PG_GETARG_JSONB_P(2));
+	request.lines = request.file->lines;
 	idem_functions_run(fcinfo, &request);
 	return (Datum) 0;
 }

@@ -119,8 +119,8 @@ append_bad_rows(const Target *target, const char *row, const char *kind, const B
 				   kind, bad->desc, bad->rows, bad->nrows, rejects);
 }
 
-static void
-append_lines(const LineRejects *lines, Tuplestorestate *rejects)
+void
+idem_set_aside_lines(const LineRejects *lines, Tuplestorestate *rejects)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(idem_reject_desc(), &TTSOpsMinimalTuple);
 
@@ -138,7 +138,7 @@ idem_set_aside(const Source *source, const char *flag, TupleDesc desc, const Sta
 	char	   *row = row_select(target, flag, "gone");
 
 	if (staged->lines != NULL)
-		append_lines(staged->lines, rejects);
+		idem_set_aside_lines(staged->lines, rejects);
 	if (staged->uncast > 0)
 		append_bad_rows(target, row_select(target, flag, psprintf("c%d", target->ncolumns + 1)), REJECT_SOURCE,
 						staged->uncast_rows, rejects);

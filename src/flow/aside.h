@@ -23,4 +23,7 @@ extern void idem_set_aside(const Source *source, const char *flag, TupleDesc des
 extern void idem_set_aside_refused(const Target *target, const char *flag, const BadRows *bad,
 								   Tuplestorestate *rejects);
 
+/* The same for lines of a file that are no rows. */
+extern void idem_set_aside_lines(const LineRejects *lines, Tuplestorestate *rejects);
+
 #endif							/* IDEM_ASIDE_H */

@@ -16,26 +16,18 @@
  */
 #include "postgres.h"
 
-#include <ctype.h>
-
-#include "base/error.h"
 #include "base/relation.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/copy.h"
-#include "commands/copyfrom_internal.h"
 #include "commands/defrem.h"
-#include "executor/executor.h"
-#include "flow/clock.h"
 #include "flow/file.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "parser/parse_coerce.h"
 #include "parser/scansup.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 
@@ -160,6 +152,7 @@ idem_file_open(const char *path, Jsonb *options)
 
 	file->path = path;
 	parse_options(file, options);
+	file->lines = idem_line_rejects_create();
 	idem_file_open_regular(file);
 	return file;
 }
@@ -228,78 +221,18 @@ file_context(void *arg)
 	errcontext("file \"%s\"", ((FileSource *) arg)->path);
 }
 
-/* What stands in a file as "today" is another day tomorrow. */
-static void
-refuse_clock_words(const CopyFromStateData *copy, const bool *dates, const bool *isnull, int natts)
-{
-	for (int i = 0; i < natts; i++)
-	{
-		const char *text = dates[i] && !isnull[i] ? copy->raw_fields[i] : NULL;
-
-		/* most dates are digits */
-		while (text != NULL && *text != '\0' && !isalpha((unsigned char) *text))
-			text++;
-		if (text != NULL && *text != '\0' && idem_clock_word(copy->raw_fields[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_IDEM_NOT_DETERMINISTIC),
-					 errmsg("file is not deterministic: \"%s\" is read as the present date or time",
-							copy->raw_fields[i]),
-					 errhint("Write the date itself.")));
-	}
-}
-
-/* Which columns are read from text as a date or time? */
-static bool *
-date_columns(const FileSource *file, const CopyFromStateData *copy)
-{
-	bool	   *dates = palloc0(sizeof(bool) * (file->desc->natts + 1));
-
-	for (int i = 0; i < file->desc->natts; i++)
-		dates[i] = !copy->opts.binary &&
-			TypeCategory(getBaseType(TupleDescAttr(file->desc, i)->atttypid)) == TYPCATEGORY_DATETIME;
-	return dates;
-}
-
-/* Every row of the file comes through here, one at a time. */
 static void
 copy_rows(FileSource *file)
 {
-	EState	   *estate = CreateExecutorState();
-	ExprContext *econtext = GetPerTupleExprContext(estate);
-	Datum	   *values = palloc(sizeof(Datum) * (file->desc->natts + 1));
-	bool	   *isnull = palloc(sizeof(bool) * (file->desc->natts + 1));
-	ErrorContextCallback callback;
 	CopyFromState copy;
-	bool	   *dates;
-	bool		more = true;
 
 	copy = BeginCopyFrom(NULL, descriptor_relation(file), NULL, NULL, false, give_bytes, NIL, file->options);
-	dates = date_columns(file, copy);
-	callback.callback = CopyFromErrorCallback;
-	callback.arg = copy;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	while (more)
-	{
-		MemoryContext oldcxt;
-
-		CHECK_FOR_INTERRUPTS();
-		ResetPerTupleExprContext(estate);
-		oldcxt = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
-		more = NextCopyFrom(copy, econtext, values, isnull);
-		if (more)
-			refuse_clock_words(copy, dates, isnull, file->desc->natts);
-		MemoryContextSwitchTo(oldcxt);
-		if (more)
-			tuplestore_putvalues(file->rows, file->desc, values, isnull);
-	}
-	error_context_stack = callback.previous;
+	idem_file_read_rows(file, copy);
 	EndCopyFrom(copy);
-	FreeExecutorState(estate);
 }
 
 void
-idem_file_load(FileSource *file, TupleDesc shape)
+idem_file_load(FileSource *file, TupleDesc shape, int64 most_bad)
 {
 	FileSource *outer = reading;
 	ErrorContextCallback callback;
@@ -310,6 +243,7 @@ idem_file_load(FileSource *file, TupleDesc shape)
 	error_context_stack = &callback;
 
 	file->desc = file_desc(file, shape);
+	file->most_bad = most_bad;
 	file->rows = tuplestore_begin_heap(true, false, work_mem);
 	idem_file_begin_hash(file);
 
@@ -338,4 +272,7 @@ idem_file_close(FileSource *file)
 	if (file->rows != NULL)
 		tuplestore_end(file->rows);
 	file->rows = NULL;
+	if (file->lines != NULL)
+		idem_line_rejects_free(file->lines);
+	file->lines = NULL;
 }

@@ -11,8 +11,10 @@
 #include <sys/stat.h>
 
 #include "access/tupdesc.h"
+#include "commands/copyfrom_internal.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
+#include "flow/line_reject.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/tuplestore.h"
@@ -25,12 +27,15 @@ typedef struct FileSource
 	int			fd;
 	struct stat before;			/* the file when it was opened */
 	pg_cryptohash_ctx *hashing;
+	int64		most_bad;		/* more lines that are no rows than this are not wanted; -1: any number */
+	LineRejects *lines;			/* those */
 	/* once it is loaded: */
 	int64		size;
 	uint8		sha256[PG_SHA256_DIGEST_LENGTH];
 	TupleDesc	desc;
 	Tuplestorestate *rows;		/* NULL before */
 	int64		nrows;
+	bool		stopped;		/* there were more of them, and the rest was not read */
 } FileSource;
 
 /*
@@ -41,17 +46,24 @@ typedef struct FileSource
 extern FileSource *idem_file_open(const char *path, Jsonb *options);
 
 /*
- * Read it once, hash it, and keep its rows.  "shape": names and types of the
+ * Read it once, hash it, and keep its rows, and the lines that are none, up to
+ * more than most_bad (-1: any number).  "shape": names and types of the
  * columns that it may have.  Lives in CurrentMemoryContext.
  *
- * Errors: what COPY raises; 42703 for a column that is not in the shape; II002
+ * Errors: what COPY raises for a file that it can't divide into lines, for a
+ * header, and for binary rows; 42703 for a column that is not in the shape; II002
  * for a date or time that a word for the clock spells; 55000 if the file
  * changes meanwhile.
  */
-extern void idem_file_load(FileSource *file, TupleDesc shape);
+extern void idem_file_load(FileSource *file, TupleDesc shape, int64 most_bad);
 
 /* Free what is left of it. */
 extern void idem_file_close(FileSource *file);
+
+/* in file_lines.c */
+
+/* Read the rest of what COPY was begun on; see idem_file_load. */
+extern void idem_file_read_rows(FileSource *file, CopyFromState copy);
 
 /* in file_read.c */
 

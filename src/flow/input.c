@@ -30,6 +30,7 @@
 #include "flow/fingerprint.h"
 #include "flow/input.h"
 #include "flow/pin.h"
+#include "flow/stage.h"
 #include "ledger/manifest.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
@@ -58,7 +59,9 @@ read_file(Run *run)
 	MemoryContext oldcxt;
 
 	idem_target_release(target, AccessShareLock);
-	idem_file_load(file, shape);
+	idem_file_load(file, shape, idem_rejects_kept(run->def));
+	if (file->stopped)
+		idem_run_refuse_lines(run, file->lines);
 
 	oldcxt = MemoryContextSwitchTo(run->trace->cxt);
 	record->input.hash = idem_manifest_hash(file->sha256, sizeof(file->sha256));
@@ -190,7 +193,7 @@ complete_input(Run *run)
 			units = lappend(units, makeString(pstrdup(result->unit)));
 	}
 	if (run->request->file != NULL)
-		rows = run->request->file->nrows;
+		rows = run->request->file->nrows + run->request->file->lines->sum.rows;
 	if (record.run_id == 0)
 		record.run_id = idem_history_next_run_id();
 	idem_manifest_complete(&record, rows, units);

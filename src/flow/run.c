@@ -296,7 +296,8 @@ settle_call(Run *run, const char *label)
 		!list_member(run->done, makeString(pstrdup(IDEM_WHOLE_TABLE))))
 	{
 		tuplestore_clear(run->trace->rejects);
-		idem_reject_save(run->def->name, IDEM_WHOLE_TABLE, 0, run->trace->rejects, true);
+		idem_reject_save(run->def->name, IDEM_WHOLE_TABLE, 0, run->record->input.name, run->trace->rejects,
+						 run->def->mode == MODE_OVERWRITE ? SETTLE_ALL : SETTLE_INPUT);
 	}
 }
 

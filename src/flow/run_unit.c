@@ -225,6 +225,8 @@ first_reject(Run *run)
 		if (first != NULL && position > first_position)
 			continue;
 		reason = psprintf("%s: %s", TextDatumGetCString(slot->tts_values[2]), TextDatumGetCString(slot->tts_values[3]));
+		if (strcmp(TextDatumGetCString(slot->tts_values[7]), REJECT_LINE) == 0)
+			reason = psprintf("%s, in line " INT64_FORMAT " of the file", reason, position);
 		if (first == NULL || comes_before(position, reason, first_position, first))
 		{
 			first = reason;
@@ -284,6 +286,15 @@ idem_run_set_aside_refused(Run *run, const StagedUnit *staged, const BadRows *ba
 	idem_set_aside_refused(run->target, run->def->delete_flag, bad, run->trace->rejects);
 	run->record->tally.rejected += bad->nrows;
 	judge_rejects(run, staged->read.rows, idem_bad_rows_full(bad));
+}
+
+void
+idem_run_refuse_lines(Run *run, const LineRejects *lines)
+{
+	idem_set_aside_lines(lines, run->trace->rejects);
+	memset(&run->record->tally, 0, sizeof(Tally));
+	run->record->tally.rejected = lines->sum.rows;
+	judge_rejects(run, lines->sum.rows, true);
 }
 
 bool
@@ -372,8 +383,9 @@ conclude(Run *run, const Unit *unit)
 		record->status = tally->inserted + tally->updated + tally->deleted + tally->removed > 0 ?
 			"applied" : "skipped";
 	if (!run->request->plan)
-		idem_reject_save(record->import, record->unit, record->run_id, run->trace->rejects,
-						 !idem_run_is_partial(run));
+		idem_reject_save(record->import, record->unit, record->run_id, record->input.name, run->trace->rejects,
+						 idem_run_is_partial(run) ? SETTLE_NONE :
+						 run->def->mode == MODE_OVERWRITE ? SETTLE_ALL : SETTLE_INPUT);
 	idem_run_finish_unit(run, unit);
 }
 

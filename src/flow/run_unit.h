@@ -98,6 +98,9 @@ extern void idem_run_apply_unit(Run *run, Stage *stage, StagedUnit *staged, cons
 extern void idem_run_set_aside(Run *run, Stage *stage, const StagedUnit *staged);
 extern void idem_run_set_aside_refused(Run *run, const StagedUnit *staged, const BadRows *bad);
 
+/* More lines of a file than the import allows are no rows: raise II004, and keep them. */
+extern void idem_run_refuse_lines(Run *run, const LineRejects *lines);
+
 /* Finish a unit whose rows went into new storage; target: what they sum up to. */
 extern void idem_run_finish_swap(Run *run, const StagedUnit *staged, const Fingerprint *target);
 

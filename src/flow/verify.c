@@ -36,7 +36,8 @@
  *
  * "Differ" are the rows that the run would insert, update, delete or remove.
  * Rows that it would set aside count nowhere: not as rows of the source, and
- * there can't be too many of them.  A unit of the ledger that the definition
+ * there can't be too many of them.  Rows that the target refused do differ: a
+ * run would try them again.  A unit of the ledger that the definition
  * does not have any more, since it has other scope columns now or another
  * slice, is left out.
  *
@@ -69,6 +70,7 @@ idem_verify_relax(Definition *def)
 {
 	if (def->out_of_scope == OUT_OF_SCOPE_ERROR)
 		def->out_of_scope = OUT_OF_SCOPE_IGNORE;
+	def->reject_limit = NO_LIMIT;
 }
 
 /* Keep a finding: copied, but for texts that are constants. */
@@ -207,7 +209,7 @@ idem_verify_unit(Run *run, Stage *stage, const StagedUnit *staged, const Receipt
 	target = comparison != NULL && comparison->target != NULL ? compared_target(comparison) :
 		idem_fingerprint_target(run->target, staged->unit, false);
 	facts = find_facts(run, staged, receipt, &target);
-	found.source_rows = staged->read.rows - staged->null_keys - staged->outside;
+	found.source_rows = staged->read.rows - staged->null_keys - staged->outside - staged->uncast;
 	found.target_rows = target.rows;
 	if (facts.source_same && facts.target_same)
 	{

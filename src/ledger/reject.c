@@ -39,10 +39,10 @@ idem_reject_desc(void)
  * has a row of its own here and still is found again by the next run.
  */
 void
-idem_reject_save(const char *import, const char *unit, int64 run_id,
-				 Tuplestorestate *rejects, bool settle)
+idem_reject_save(const char *import, const char *unit, int64 run_id, const char *input,
+				 Tuplestorestate *rejects, RejectSettle settle)
 {
-	SqlParam	param[] = {sql_text(import), sql_text(unit), sql_int8(run_id)};
+	SqlParam	param[] = {sql_text(import), sql_text(unit), sql_int8(run_id), sql_text(input)};
 	ParamListInfo params = sql_params(lengthof(param), param);
 	House		house;
 
@@ -53,26 +53,26 @@ idem_reject_save(const char *import, const char *unit, int64 run_id,
 		sql_execute(SPI_OK_INSERT,
 					psprintf("INSERT INTO %sidem_import_reject AS j "
 							 "(import, unit, run_id, row, row_hash, key, sqlstate, message, column_name, constraint_name, "
-							 "\"position\", kind) "
+							 "\"position\", kind, input) "
 							 "SELECT $1, $2, $3, r.row, "
 							 "md5(r.row::text || row_number() OVER (PARTITION BY r.row::text))::uuid, "
-							 "r.key, r.sqlstate, r.message, r.column_name, r.constraint_name, r.\"position\", r.kind "
+							 "r.key, r.sqlstate, r.message, r.column_name, r.constraint_name, r.\"position\", r.kind, $4 "
 							 "FROM " REJECTS " r "
 							 "ON CONFLICT (import, unit, row_hash) WHERE resolved_at IS NULL DO UPDATE SET "
 							 "run_id = excluded.run_id, attempts = j.attempts + 1, key = excluded.key, "
 							 "sqlstate = excluded.sqlstate, message = excluded.message, "
 							 "column_name = excluded.column_name, constraint_name = excluded.constraint_name, "
-							 "\"position\" = excluded.\"position\", kind = excluded.kind",
+							 "\"position\" = excluded.\"position\", kind = excluded.kind, input = excluded.input",
 							 house.schema),
 					params);
 		sql_forget(REJECTS);
 	}
 
-	if (settle)
+	if (settle != SETTLE_NONE)
 		sql_execute(SPI_OK_UPDATE,
 					psprintf("UPDATE %sidem_import_reject SET resolved_at = clock_timestamp() "
-							 "WHERE import = $1 AND unit = $2 AND resolved_at IS NULL AND run_id <> $3",
-							 house.schema),
+							 "WHERE import = $1 AND unit = $2 AND resolved_at IS NULL AND run_id <> $3%s",
+							 house.schema, settle == SETTLE_INPUT ? " AND input IS NOT DISTINCT FROM $4" : ""),
 					params);
 	sql_house_leave(&house);
 }

@@ -30,12 +30,23 @@
 extern TupleDesc idem_reject_desc(void);
 
 /*
- * Save the rejects of one unit; one that is open already counts another
- * attempt instead.  With "settle", the run read the whole unit: open rejects
- * that it did not meet again are resolved.
+ * Which of a unit's open rejects a run resolves that did not meet them again:
+ * none, as it read only some rows; those of the same input, as it read all of
+ * that; or all, as no row of the unit is left that it did not read.
  */
-extern void idem_reject_save(const char *import, const char *unit, int64 run_id,
-							 Tuplestorestate *rejects, bool settle);
+typedef enum RejectSettle
+{
+	SETTLE_NONE,
+	SETTLE_INPUT,
+	SETTLE_ALL
+} RejectSettle;
+
+/*
+ * Save the rejects of one unit, of a named input or (NULL) the source; one that
+ * is open already counts another attempt instead.
+ */
+extern void idem_reject_save(const char *import, const char *unit, int64 run_id, const char *input,
+							 Tuplestorestate *rejects, RejectSettle settle);
 
 /* An open reject that can be tried again. */
 typedef struct OpenReject

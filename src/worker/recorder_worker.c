@@ -252,7 +252,7 @@ write_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
 			run->run_id = idem_history_next_run_id();
 		idem_history_insert(run);
 		if (nrejects > 0)
-			idem_reject_save(run->import, run->unit, run->run_id, rejects, false);
+			idem_reject_save(run->import, run->unit, run->run_id, run->input.name, rejects, SETTLE_NONE);
 		outcome = OUTCOME_RECORDED;
 	}
 

@@ -183,12 +183,21 @@ SELECT * FROM run_file('f', :'a', '{"format": "csv", "header": true}');
 SELECT * FROM run_file('o', :'a', '{"format": "csv"}');
 SELECT * FROM run_file('o', :'a', '{"format": "csv"}');
 
--- a failure leaves the rows, and a line in the manifest; once it is mended, that is gone
+-- a failure leaves the rows, and a line in the manifest; once the file can be read, that is gone
+COPY (SELECT '7,"Gus,2026-01-07') TO :'b' WITH (FORMAT csv, QUOTE E'\x01', DELIMITER '|');
+SELECT * FROM run_file('f', :'b', '{"format": "csv"}');
+SELECT recorded('f', 'files_b.csv', '22P04');
+SELECT * FROM manifest('f') WHERE status = 'failed' AND sqlstate = '22P04';
+COPY (VALUES ('1', 'Ada', '2026-01-01'), ('2', 'Benjamin', '2026-01-02')) TO :'b' WITH (FORMAT csv);
+SELECT status FROM run_file('f', :'b', '{"format": "csv"}');
+SELECT count(*) FROM manifest('f') WHERE input = 'files_b.csv' AND status = 'failed';
+-- one of which all is known but its rows stays: what is mended is another input
+SELECT idem_import_alter('f', reject_limit => 0);
 COPY (VALUES ('7', 'Gus', '2026-01-07'), ('8', 'Hal', 'never')) TO :'b' WITH (FORMAT csv);
 SELECT * FROM run_file('f', :'b', '{"format": "csv"}');
 SELECT count(*) FROM dst WHERE id IN (7, 8);
-SELECT recorded('f', 'files_b.csv', '22007');
-SELECT * FROM manifest('f') WHERE status = 'failed' AND sqlstate = '22007';
+SELECT recorded('f', 'files_b.csv', 'II004');
+SELECT * FROM manifest('f') WHERE status = 'failed' AND sqlstate = 'II004';
 COPY (VALUES ('7', 'Gus', '2026-01-07'), ('8', 'Hal', '2026-01-08')) TO :'b' WITH (FORMAT csv);
 SELECT status, inserted FROM run_file('f', :'b', '{"format": "csv"}');
 SELECT count(*) FROM manifest('f') WHERE input = 'files_b.csv' AND status = 'failed';

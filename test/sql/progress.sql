@@ -61,7 +61,7 @@ BEGIN
 	PERFORM progress.look();
 	BEGIN
 		PERFORM idem_import_run('inner');
-	EXCEPTION WHEN check_violation THEN
+	EXCEPTION WHEN SQLSTATE 'II004' THEN
 		NULL;
 	END;
 	PERFORM progress.look();

@@ -31,10 +31,7 @@
 
 #include <float.h>
 
-#include "access/xact.h"
 #include "base/progress.h"
-#include "flow/diff.h"
-#include "flow/engine.h"
 #include "flow/input.h"
 #include "flow/pin.h"
 #include "flow/run_unit.h"
@@ -219,14 +216,6 @@ read_source(Run *run, List *units)
 	return current;
 }
 
-/* Of an import that is tracked, all that the call does not choose itself is read from the checkpoint on. */
-static bool
-is_tracked(const Run *run)
-{
-	return run->def->track != TRACK_NONE && run->request->scope == NULL && !OidIsValid(run->request->source) &&
-		run->request->file == NULL && run->request->verify == NULL;
-}
-
 /* What is read of the source, under the active snapshot. */
 static void
 begin_increment(Run *run, List *units)
@@ -235,7 +224,7 @@ begin_increment(Run *run, List *units)
 	Unit	   *only = list_length(units) == 1 ? linitial(units) : NULL;
 
 	run->increment = idem_increment_begin(run->def, run->source, only, request->paging,
-										  is_tracked(run) && !request->strays, request->force);
+										  idem_run_is_tracked(run) && !request->strays, request->force);
 	if (request->strays)
 		idem_steps_bind_strays(run->source, units);
 	if (request->verify != NULL && run->def->track != TRACK_NONE)
@@ -302,85 +291,14 @@ settle_call(Run *run, const char *label)
 }
 
 static void
-lock_units(Run *run, List *units)
-{
-	List	   *names = NIL;
-	ListCell   *lc;
-
-	foreach(lc, units)
-		names = lappend(names, makeString(((Unit *) lfirst(lc))->name));
-	idem_lock_units(run->def->name, names);
-}
-
-/*
- * The units that the call names.  A text that names none is the caller's
- * mistake: no unit fails, and nothing is recorded.
- */
-static List *
-parse_scope(Run *run)
-{
-	const char *text = run->request->scope;
-	List	   *units;
-
-	run->record->import = NULL;
-	units = idem_scope_units(run->target->scope, text);
-	if (list_length(units) == 1)
-		idem_run_begin_unit(run, linitial(units), ((Unit *) linitial(units))->name);
-	else
-		idem_run_begin_unit(run, NULL, text != NULL ? text : IDEM_WHOLE_TABLE);
-	return units;
-}
-
-/*
- * Open the target, the units that the call names locked before.  Whoever waits
- * for another run, or to write where that one gives the table new storage,
- * must hold no lock on the table that the exchange would wait for.
- */
-static void
-open_target(Run *run)
-{
-	LOCKMODE	lockmode = AccessShareLock;
-	List	   *units;
-
-	run->target = idem_target_open(run->def, AccessShareLock);
-	if (run->request->plan)
-		return;
-	if (idem_target_run_lock(run->target) == RowExclusiveLock)
-		lockmode = RowExclusiveLock;
-	units = parse_scope(run);
-	idem_target_release(run->target, AccessShareLock);
-	lock_units(run, units);
-	if (is_tracked(run))
-		idem_lock_checkpoint(run->def->name);
-	run->target = idem_target_open(run->def, lockmode);
-}
-
-static void
 run_import(Run *run)
 {
 	const RunRequest *request = run->request;
 	char	   *label;
 	List	   *units;
 
-	open_target(run);
-	run->target->obstacle = idem_engine_obstacle(run->target);
-
-	if (run->def->mode == MODE_OVERWRITE)
-		idem_target_require_deterministic(run->target);
-
-	/* where no index guards the key, other writers must not */
-	if (!request->plan && idem_target_run_lock(run->target) != RowExclusiveLock)
-	{
-		/* a snapshot from before the lock would not see what others wrote until then */
-		if (IsolationUsesXactSnapshot())
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("import \"%s\" can only run at isolation level READ COMMITTED", run->def->name),
-					 errdetail("No unique index guards the key of its target.")));
-		idem_target_lock(run->target, idem_target_run_lock(run->target));
-	}
-
-	units = parse_scope(run);
+	idem_run_open_target(run);
+	units = idem_run_parse_scope(run);
 	label = pstrdup(run->record->unit);
 	run->source = idem_source_open(run->def, run->target, request->source);
 	run->source->lines = request->lines;
@@ -477,41 +395,4 @@ idem_run(const RunRequest *request, RunTrace *trace)
 		idem_progress_leave(&outer);
 	}
 	PG_END_TRY();
-}
-
-char *
-idem_run_unit_name(const Definition *def, char *text)
-{
-	Target	   *target;
-	List	   *units;
-	Pin			pin;
-
-	if (strcmp(text, IDEM_WHOLE_TABLE) == 0)
-		return text;
-
-	idem_pin(def, &pin);
-	target = idem_target_open(def, AccessShareLock);
-	units = idem_scope_units(target->scope, text);
-	idem_target_close(target);
-	idem_unpin(&pin);
-	return list_length(units) == 1 ? ((Unit *) linitial(units))->name : text;
-}
-
-void
-idem_run_rewind(const char *import, const char *checkpoint)
-{
-	Definition *def;
-	Target	   *target;
-	Pin			pin;
-
-	(void) idem_definition_get(import);
-	idem_lock_import(import, RowExclusiveLock);
-	def = idem_definition_get(import);
-	idem_lock_checkpoint(import);
-
-	idem_pin(def, &pin);
-	target = idem_target_open(def, AccessShareLock);
-	idem_tracking_rewind(def, idem_source_open(def, target, InvalidOid), checkpoint);
-	idem_target_close(target);
-	idem_unpin(&pin);
 }

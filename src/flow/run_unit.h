@@ -46,6 +46,25 @@ typedef struct Written
 	Fingerprint refused;		/* rows that the target may take another time; summed if they have no key */
 } Written;
 
+/* in run_open.c */
+
+/*
+ * Does it start at the checkpoint, and move it?  Of an import that is tracked,
+ * all that the call does not choose itself is read from there on.
+ */
+extern bool idem_run_is_tracked(const Run *run);
+
+/*
+ * The units that the call names.  A text that names none is the caller's
+ * mistake: no unit fails, and nothing is recorded.
+ */
+extern List *idem_run_parse_scope(Run *run);
+
+/* Open the target, with all the locks that the run begins with. */
+extern void idem_run_open_target(Run *run);
+
+/* in run_unit.c */
+
 /* How many transactions have ended so far. */
 extern uint64 idem_run_transactions_ended(void);
 

@@ -3,18 +3,23 @@
  * run.c
  *	  One import's way through the house.
  *
- *	  lock the unit
+ *	  a named input that is known and in place?  stop: skipped
+ *	  -> lock the unit
+ *	  -> where does reading start?  at the checkpoint, if there is one
  *	  -> compare: digest source and target
  *	  -> both are what the receipt says?  stop: skipped
  *	  -> stage what may differ: sort into units and keys, set bad rows aside
  *	  -> choose a method
  *	  -> diff: what separates staged rows from the target
  *	  -> guard the deletes
- *	  -> apply, the only writer of the target
+ *	  -> apply, the only writer of the target; set aside what it refuses
+ *	  -> effects of the changed rows
  *	  -> receipt and history
+ *	  -> checkpoint
  *
- * All of it in one transaction, the caller's: either the rows, the receipt
- * and the history are there, or none of them.  That is the exactly-once claim.
+ * All of it in one transaction, the caller's: either the rows, the receipt, the
+ * checkpoint, the effects and the history are there, or none of them.  That is
+ * the exactly-once claim.
  * A rerun needs no memory of how far the last one came; it finds what is
  * already so, and leaves it alone.
  *

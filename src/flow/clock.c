@@ -280,20 +280,17 @@ find_in_raw_tree(Node *node, void *context)
 	return raw_expression_tree_walker(node, find_in_raw_tree, culprit);
 }
 
-/*
- * Is it made of dates or times?
- */
-static bool
-holds_datetime(Oid type)
+bool
+idem_clock_type(Oid type)
 {
 	Oid			part;
 
 	type = getBaseType(type);
 	if (OidIsValid(part = get_element_type(type)) ||
 		OidIsValid(part = get_range_subtype(type)))
-		return holds_datetime(part);
+		return idem_clock_type(part);
 	if (OidIsValid(part = get_multirange_range(type)))
-		return holds_datetime(part);
+		return idem_clock_type(part);
 	return TypeCategory(type) == TYPCATEGORY_DATETIME;
 }
 
@@ -306,7 +303,7 @@ idem_clock_constant(Const *constant, const char *text, Culprit *culprit)
 
 	/* what was stored, in a view or a default, is from another text */
 	if (text == NULL || constant->location < 0 || constant->constisnull ||
-		!holds_datetime(constant->consttype))
+		!idem_clock_type(constant->consttype))
 		return false;
 
 	/* 'today', E'today', U&'today'; in a dollar-quoted string nothing is escaped */

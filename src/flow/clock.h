@@ -41,4 +41,10 @@ extern bool idem_clock_constant(Const *constant, const char *text, Culprit *culp
  */
 extern bool idem_clock_word(const char *text);
 
+/*
+ * Is a type made of dates or times, and of nothing else, as date, date[] and
+ * tsrange are?
+ */
+extern bool idem_clock_type(Oid type);
+
 #endif							/* IDEM_CLOCK_H */

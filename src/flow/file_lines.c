@@ -26,8 +26,6 @@
 #include "flow/file.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "parser/parse_coerce.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 /* Lines that are read in one subtransaction */
@@ -75,7 +73,7 @@ date_columns(const FileSource *file, const CopyFromStateData *copy)
 
 	for (int i = 0; i < file->desc->natts; i++)
 		dates[i] = !copy->opts.binary &&
-			TypeCategory(getBaseType(TupleDescAttr(file->desc, i)->atttypid)) == TYPCATEGORY_DATETIME;
+			idem_clock_type(TupleDescAttr(file->desc, i)->atttypid);
 	return dates;
 }
 

@@ -18,6 +18,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "flow/clock.h"
 #include "flow/determinism.h"
 #include "flow/order.h"
 #include "flow/query.h"
@@ -224,7 +225,7 @@ bind_staged_column(Source *source, int place, const char *staged, const char *na
 {
 	TupleDescInitEntry(source->desc, place + 1, staged, type, typmod, 0);
 	source->coercions[place] = idem_source_cast(name, TupleDescAttr(source->raw, place), place, type, typmod);
-	source->dates[place] = TypeCategory(getBaseType(type)) == TYPCATEGORY_DATETIME &&
+	source->dates[place] = idem_clock_type(type) &&
 		TypeCategory(getBaseType(TupleDescAttr(source->raw, place)->atttypid)) == TYPCATEGORY_STRING &&
 		TupleDescAttr(source->raw, place)->attlen == -1;
 	source->serial |= idem_source_cast_is_serial(source->coercions[place]);

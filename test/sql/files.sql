@@ -176,6 +176,23 @@ SELECT * FROM run_file('f', :'a', '{"format": "csv"}');
 COPY (VALUES ('1', 'today', '2026-01-01')) TO :'a' WITH (FORMAT csv);
 SELECT status, updated FROM run_file('f', :'a', '{"format": "csv"}');
 
+-- also inside of an array or a range, and of a text that becomes one
+CREATE TABLE spans (id int PRIMARY KEY, days date[], span daterange);
+CREATE VIEW no_spans AS SELECT * FROM spans WHERE false;
+SELECT idem_import_create('spans', 'no_spans', 'spans', key => '{id}');
+COPY (VALUES ('1', '{today}', '[2026-01-01,2026-01-02)')) TO :'a';
+SELECT * FROM run_file('spans', :'a');
+COPY (VALUES ('1', '{2026-01-01}', '[2026-01-01,Tomorrow)')) TO :'a';
+SELECT * FROM run_file('spans', :'a');
+COPY (VALUES ('1', '{2026-01-01}', '[2026-01-01,infinity)')) TO :'a';
+SELECT status, inserted FROM run_file('spans', :'a');
+CREATE TABLE span_texts (id int, days text, span text);
+INSERT INTO span_texts VALUES (1, '{2026-01-01,now}', 'empty');
+SELECT idem_import_create('span_texts', 'span_texts', 'spans', key => '{id}');
+SELECT status, updated FROM idem_import_run('span_texts');
+DROP TABLE spans CASCADE;
+SELECT idem_import_drop('spans', purge => true), idem_import_drop('span_texts', purge => true);
+
 -- an empty file, for a table, and for units of which none is there
 COPY (SELECT WHERE false) TO :'a' WITH (FORMAT csv);
 SELECT * FROM run_file('f', :'a', '{"format": "csv"}');

@@ -230,6 +230,7 @@ CREATE TABLE idem_import_manifest (
 	input          text NOT NULL,
 	sha256         bytea,               -- NULL: none was given, or a file was not read to its end
 	scope          text,                -- that the run was called with
+	options        jsonb,               -- complete: that a file was read with; NULL: not by idem_import_run_file
 	status         text NOT NULL CHECK (status IN ('complete', 'skipped', 'failed', 'awaiting_approval')),
 	size           bigint,              -- of a file, in bytes
 	rows           bigint,              -- complete: rows that it had,

@@ -151,6 +151,7 @@ idem_file_open(const char *path, Jsonb *options)
 	FileSource *file = palloc0(sizeof(FileSource));
 
 	file->path = path;
+	file->given = options;
 	parse_options(file, options);
 	file->lines = idem_line_rejects_create();
 	idem_file_open_regular(file);

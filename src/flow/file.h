@@ -22,6 +22,7 @@
 typedef struct FileSource
 {
 	const char *path;
+	Jsonb	   *given;			/* the options */
 	List	   *options;		/* as COPY takes them, of DefElem */
 	List	   *columns;		/* of String; NIL: those of the source */
 	int			fd;

@@ -4,7 +4,8 @@
  *	  The named input of a run: a file, or what the caller calls it.
  *
  * An input of which everything was applied is not applied again, whatever its
- * name; but only if it still is in place.  That is so
+ * name; but only if it still is in place.  (A file that is read with other
+ * options has other rows, and is another input.)  That is so
  *
  *	  1. if the last run over each of its units was its own, and the unit's
  *		 target rows still are what that run's receipt says.  Then the input
@@ -39,6 +40,13 @@
 
 /* The name under which a file's rows are read in place of the source. */
 #define FILE_ROWS	"idem_import_file"
+
+/* The options that the run's file is read with. */
+static const Jsonb *
+file_options(const Run *run)
+{
+	return run->request->file != NULL ? run->request->file->given : NULL;
+}
 
 /* What is known of an input's units. */
 typedef struct Standing
@@ -163,7 +171,7 @@ skip_known(Run *run)
 	KnownInput	known;
 	Standing	standing;
 
-	if (run->request->force || !idem_manifest_find(run->def->name, &run->record->input, &known))
+	if (run->request->force || !idem_manifest_find(run->def->name, &run->record->input, file_options(run), &known))
 		return false;
 	judge_units(run, &known, &standing);
 	if (!(standing.own && standing.intact) && !rows_in_place(run, &known, &standing))
@@ -196,7 +204,7 @@ complete_input(Run *run)
 		rows = run->request->file->nrows + run->request->file->lines->sum.rows;
 	if (record.run_id == 0)
 		record.run_id = idem_history_next_run_id();
-	idem_manifest_complete(&record, rows, units);
+	idem_manifest_complete(&record, file_options(run), rows, units);
 }
 
 /* A call that is refused because another one is running is no failure of the import. */

@@ -57,11 +57,25 @@ hash_param(const char *digits)
 	return sql_datum(BYTEAOID, PointerGetDatum(hash), digits == NULL);
 }
 
+static SqlParam
+options_param(const Jsonb *options)
+{
+	return sql_datum(JSONBOID, PointerGetDatum(options), options == NULL);
+}
+
+/*
+ * SELECT input, applied_run_id, units FROM idem_import_manifest
+ * WHERE import = $1 AND sha256 = $2 AND scope IS NOT DISTINCT FROM $3
+ * AND coalesce(options = $4, true) AND status = 'complete'
+ * ORDER BY applied_run_id DESC LIMIT 1
+ */
 bool
-idem_manifest_find(const char *import, const InputRecord *input, KnownInput *known)
+idem_manifest_find(const char *import, const InputRecord *input, const Jsonb *options, KnownInput *known)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param[] = {sql_text(import), hash_param(input->hash), sql_text(input->scope)};
+	SqlParam	param[] = {
+		sql_text(import), hash_param(input->hash), sql_text(input->scope), options_param(options)
+	};
 	ParamListInfo params = sql_params(lengthof(param), param);
 	House		house;
 	SqlRow		row;
@@ -72,6 +86,7 @@ idem_manifest_find(const char *import, const InputRecord *input, KnownInput *kno
 	sql_house_enter(&house);
 	found = sql_row(psprintf("SELECT input, applied_run_id, units FROM %sidem_import_manifest "
 							 "WHERE import = $1 AND sha256 = $2 AND scope IS NOT DISTINCT FROM $3 "
+							 "AND coalesce(options = $4, true) "
 							 "AND status = 'complete' ORDER BY applied_run_id DESC LIMIT 1", house.schema),
 					params, true, cxt, &row);
 	sql_house_leave(&house);
@@ -117,15 +132,16 @@ forget_unread(const House *house, ParamListInfo params)
 }
 
 void
-idem_manifest_complete(const RunRecord *run, int64 rows, List *units)
+idem_manifest_complete(const RunRecord *run, const Jsonb *options, int64 rows, List *units)
 {
-	SqlParam	param[INPUT_NPARAMS + 2];
+	SqlParam	param[INPUT_NPARAMS + 3];
 	ParamListInfo params;
 	House		house;
 
 	input_params(run, param);
 	param[INPUT_NPARAMS] = sql_int8(rows);
 	param[INPUT_NPARAMS + 1] = sql_texts(units);
+	param[INPUT_NPARAMS + 2] = options_param(options);
 	params = sql_params(lengthof(param), param);
 
 	sql_house_enter(&house);
@@ -134,11 +150,11 @@ idem_manifest_complete(const RunRecord *run, int64 rows, List *units)
 	sql_execute(SPI_OK_INSERT,
 				psprintf("INSERT INTO %sidem_import_manifest AS m "
 						 "(import, input, sha256, scope, status, size, rows, units, attempts, run_id, "
-						 "applied_run_id, first_seen_at, last_seen_at, completed_at) "
-						 "VALUES ($1, $2, $3, $4, 'complete', $5, $8, $9, 1, $6, $6, $7, $7, clock_timestamp()) "
+						 "applied_run_id, first_seen_at, last_seen_at, completed_at, options) "
+						 "VALUES ($1, $2, $3, $4, 'complete', $5, $8, $9, 1, $6, $6, $7, $7, clock_timestamp(), $10) "
 						 "ON CONFLICT (import, input, sha256, scope) DO UPDATE SET "
 						 "status = excluded.status, size = excluded.size, rows = excluded.rows, "
-						 "units = excluded.units, attempts = m.attempts + 1, run_id = excluded.run_id, "
+						 "units = excluded.units, options = excluded.options, attempts = m.attempts + 1, run_id = excluded.run_id, "
 						 "applied_run_id = excluded.applied_run_id, last_seen_at = excluded.last_seen_at, "
 						 "completed_at = excluded.completed_at, sqlstate = NULL, message = NULL, detail = NULL",
 						 house.schema),

@@ -10,6 +10,7 @@
 
 #include "ledger/history.h"
 #include "nodes/pg_list.h"
+#include "utils/jsonb.h"
 
 /* Lengths of names and hashes, in bytes. */
 #define MAX_INPUT_NAME	1024
@@ -36,12 +37,15 @@ extern void idem_manifest_lock(const char *import, const InputRecord *input);
 
 /*
  * An input of the same hash, run with the same scope text, of which
- * everything was applied; as of now.  False if there is none, or no hash.
+ * everything was applied; as of now.  False if there is none, or no hash.  A
+ * file must have been read with the same options; NULL: it is not known how
+ * its bytes are read, which is taken to be the same.
  */
-extern bool idem_manifest_find(const char *import, const InputRecord *input, KnownInput *known);
+extern bool idem_manifest_find(const char *import, const InputRecord *input, const Jsonb *options,
+							   KnownInput *known);
 
 /* All of the run's input was applied, in these units (List of String). */
-extern void idem_manifest_complete(const RunRecord *run, int64 rows, List *units);
+extern void idem_manifest_complete(const RunRecord *run, const Jsonb *options, int64 rows, List *units);
 
 /* It was met again, and left alone. */
 extern void idem_manifest_skipped(const RunRecord *run);

@@ -61,6 +61,20 @@ FROM idem_import_manifest WHERE import = 'f' AND input = :'a';
 -- the receipt's checksum is given again, and the skip is a row of history
 SELECT status, checksum = (SELECT target_checksum FROM idem_import_ledger WHERE import = 'f') AS same FROM idem_import_history WHERE import = 'f' ORDER BY run_id;
 
+-- the same bytes, read otherwise, are other rows
+CREATE TABLE words (a text PRIMARY KEY, b text);
+CREATE VIEW no_words AS SELECT * FROM words WHERE false;
+SELECT idem_import_create('words', 'no_words', 'words', key => '{a}');
+COPY (VALUES ('1;x', '2;y')) TO :'c' WITH (DELIMITER ',');
+SELECT * FROM run_file('words', :'c', '{"delimiter": ","}');
+SELECT * FROM run_file('words', :'c', '{"delimiter": ",", "columns": ["b", "a"]}');
+SELECT * FROM run_file('words', :'c', '{"columns": ["b", "a"], "delimiter": ","}');
+SELECT * FROM words ORDER BY a;
+-- who only tells a hash does not tell how its bytes are read
+SELECT status, left(note, 18) AS note FROM idem_import_run('words', input => 'x', input_hash => sha256(pg_read_binary_file(:'c')));
+DROP TABLE words CASCADE;
+SELECT idem_import_drop('words', purge => true);
+
 -- by force
 SELECT * FROM run_file('f', :'a', '{"format": "csv"}', true);
 SELECT * FROM dst ORDER BY id;

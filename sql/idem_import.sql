@@ -225,6 +225,25 @@ GRANT SELECT ON idem_import_effect TO PUBLIC;
 
 COMMENT ON TABLE idem_import_effect IS 'the outbox: actions on the outside world, each guarded by its key';
 
+-- What is left of a dropped import is told by its name; only who could have
+-- seen it may take that name again.
+CREATE TABLE idem_import_dropped (
+	import     text PRIMARY KEY,
+	owner      regrole NOT NULL,
+	dropped_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+SELECT pg_catalog.pg_extension_config_dump('idem_import_dropped', '');
+
+ALTER TABLE idem_import_dropped ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY visible ON idem_import_dropped FOR SELECT
+	USING (pg_catalog.pg_has_role(owner, 'USAGE'));
+
+GRANT SELECT ON idem_import_dropped TO PUBLIC;
+
+COMMENT ON TABLE idem_import_dropped IS 'imports that were dropped without purge, and whose they were';
+
 CREATE TABLE idem_import_manifest (
 	import         text NOT NULL,
 	input          text NOT NULL,

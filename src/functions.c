@@ -21,6 +21,7 @@
 #include "funcapi.h"
 #include "functions.h"
 #include "ledger/checkpoint.h"
+#include "ledger/dropped.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
 #include "ledger/reject.h"
@@ -60,6 +61,7 @@ idem_import_create(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("import \"%s\" already exists", def->name)));
 	idem_definition_insert(def);
+	idem_dropped_adopt(def->name);
 	PG_RETURN_VOID();
 }
 
@@ -102,6 +104,8 @@ idem_import_drop(PG_FUNCTION_ARGS)
 	idem_lock_import(name, ExclusiveLock);
 	(void) idem_definition_get(name);
 
+	if (!purge)
+		idem_dropped_remember(name);
 	idem_definition_delete(name);
 	(void) idem_checkpoint_forget(name);
 	if (purge)

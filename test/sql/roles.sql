@@ -90,6 +90,18 @@ SELECT count(*) FROM idem_import_history WHERE import = 'a';
 RESET ROLE;
 SELECT count(*) > 0 FROM idem_import_history WHERE import = 'a';
 
+-- nobody else takes its name, and so its record
+CREATE TABLE taken (id int PRIMARY KEY, val text);
+CREATE TABLE taken_source (id int, val text);
+GRANT ALL ON taken, taken_source TO PUBLIC;
+SET ROLE regress_idem_stranger;
+SELECT try($$SELECT idem_import_create('a', 'taken_source', 'taken', key => '{id}')$$);
+SELECT count(*) FROM idem_import_dropped;
+SELECT count(*) FROM idem_import_reject;
+RESET ROLE;
+DROP TABLE taken, taken_source;
+SELECT import, owner FROM idem_import_dropped WHERE import = 'a';
+
 -- the tables are for reading
 SELECT r || ': ' || q || ' -> ' || o FROM (
 	SELECT n, m, r, q, try(format('DO $b$ BEGIN EXECUTE %L; EXECUTE %L; END $b$', 'SET LOCAL ROLE ' || r, q)) AS o

@@ -47,10 +47,12 @@ SELECT idem_import_create('rejects', 'bad_stage', 'bad', key => '{id}', reject_l
 SELECT idem_import_create('fails', 'bad_stage', 'bad', key => '{id}');
 SELECT idem_import_create('renamed', 'bad_stage', 'bad', key => '{id}', reject_limit => NULL, mode => 'insert_only');
 
-SELECT count(*) FROM idem_import_run('enums');
+SELECT count(*) FROM idem_import_run('enums', input => 'page 1', input_hash => '\x01');
 SELECT count(*) FROM idem_import_run('slices');
 SELECT count(*) FROM idem_import_run('rejects');
 SELECT count(*) FROM idem_import_run('renamed');
+SELECT idem_import_create('dropped', 'bad_stage', 'bad', key => '{id}');
+SELECT idem_import_drop('dropped');
 SELECT idem_import_effect_add('done', 'mail', '{}'), idem_import_effect_add('claimed', 'mail', '[1]'), idem_import_effect_add('waits', 'mail', NULL, true);
 SELECT idem_import_effect_done(key, token, '"result"') FROM idem_import_effect_claim('mail', 2) WHERE key = 'done';
 SQL
@@ -69,6 +71,8 @@ my %dumped = (
 	ledger => 'SELECT l::text FROM "my Ext".idem_import_ledger l ORDER BY 1',
 	history => 'SELECT h::text FROM "my Ext".idem_import_history h ORDER BY 1',
 	rejects => 'SELECT r::text FROM "my Ext".idem_import_reject r ORDER BY 1',
+	manifest => 'SELECT m::text FROM "my Ext".idem_import_manifest m ORDER BY 1',
+	dropped => 'SELECT d::text FROM "my Ext".idem_import_dropped d ORDER BY 1',
 	effects => 'SELECT e::text FROM "my Ext".idem_import_effect e ORDER BY 1',
 	effect_id => 'SELECT last_value, is_called FROM "my Ext".idem_import_effect_effect_id_seq',
 	run_id => 'SELECT last_value, is_called FROM "my Ext".idem_import_run_id',
@@ -102,6 +106,12 @@ sub check_restored
 		'0', "$db: run numbers go on");
 	is($node->safe_psql($db, q{SELECT string_agg(DISTINCT target::text, ' ') FROM "my Ext".idem_import_definition}),
 		q{"Data ""quoted"""."Bad ones" "Data ""quoted"""."Orders" "Data ""quoted""".log}, "$db: targets by their names of today");
+
+	is($node->safe_psql($db, <<'SQL'), "skipped|t\n" x 2 . 'skipped|t', "$db: a known input is known");
+SET ROLE "new Owner";
+SET search_path = "my Ext";
+SELECT status, note LIKE 'the input is known%' FROM idem_import_run('enums', input => 'copy', input_hash => '\x01');
+SQL
 
 	# and it is no museum
 	is($node->safe_psql($db, <<'SQL'), "2026-01-02|applied|30|0|1|29", "$db: imports go on");

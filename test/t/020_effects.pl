@@ -26,6 +26,21 @@ CONF
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION idem_import');
 
+# Once the server has noticed that its process $pid is gone, it starts anew; then
+# until it takes connections.  (What is written to a psql that could not connect
+# would be a broken pipe.)
+sub wait_for_server
+{
+	my $pid = shift;
+	my @psql = ('psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', 'SELECT 1');
+	for (1 .. 1800)
+	{
+		return if !($pid && kill 0, $pid) && IPC::Run::run(\@psql, '>', '/dev/null', '2>', '/dev/null');
+		usleep(100_000);
+	}
+	die 'the server does not come back';
+}
+
 sub psql_start
 {
 	my ($sql, $out) = @_;
@@ -100,7 +115,7 @@ for my $crash (1 .. 8)
 	my $pid = $node->safe_psql('postgres', q{SELECT pid FROM pg_stat_activity WHERE query LIKE '%idem_import_run(''crash'')%' AND pid <> pg_backend_pid()});
 	kill 'KILL', $pid if $pid;
 	$run->kill_kill;
-	$node->poll_query_until('postgres', 'SELECT true');
+	wait_for_server($pid);
 	my ($changed, $told) = split /\|/, $node->safe_psql('postgres', <<"SQL");
 SELECT (SELECT count(*) FROM dst WHERE v LIKE 'crash $crash of %'), (SELECT count(*) FROM idem_import_effect WHERE payload #>> '{}' LIKE 'crash $crash of %')
 SQL

@@ -350,7 +350,8 @@ sum_refused(Run *run, const BadRows *bad)
 /*
  * The unit is deleted and inserted anew.  With a key, rows are counted as what
  * became of them all the same, and nothing is done if nothing differs.  False
- * if the target refuses one of them, whose old version must not go.
+ * if the target refuses one of them, or one can't be cast: its old version
+ * must not go.
  */
 static bool
 write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *receipt, Written *written)
@@ -364,7 +365,12 @@ write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 	bool		done = true;
 	Diff	   *diff;
 
-	if (run->target->nkeys == 0)
+	if (total > 0 && idem_stage_uncast_keys(stage) != NULL)
+	{
+		idem_run_note(run, "rows cannot be cast, so only what differs is written");
+		done = false;
+	}
+	else if (run->target->nkeys == 0)
 	{
 		if (!run->would_swap)
 			idem_run_note(run, "rows have no key: the unit is deleted and inserted anew");
@@ -383,7 +389,7 @@ write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 		idem_run_guard_removal(run, receipt, total, missing->missing, &tally);
 	}
 
-	if (!run->request->plan &&
+	if (done && !run->request->plan &&
 		tally.inserted + tally.updated + tally.deleted + tally.removed > 0)
 	{
 		if (total > 0 && idem_relation_delete_cascades(run->target->rel))
@@ -398,6 +404,8 @@ write_anew(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *rece
 		idem_run_set_aside_refused(run, staged, bad);
 		tally.rejected = run->record->tally.rejected;
 		written->refused = sum_refused(run, bad);
+		if (!done)
+			idem_run_note(run, "the target refuses rows, so only what differs is written");
 	}
 	if (run->target->nkeys == 0 && !run->request->plan)
 	{
@@ -438,7 +446,6 @@ idem_run_write(Run *run, Stage *stage, const StagedUnit *staged, const Receipt *
 		write_difference(run, stage, staged, receipt, comparison, written);
 	else if (!same_rows(run, staged) && !write_anew(run, stage, staged, receipt, written))
 	{
-		idem_run_note(run, "the target refuses rows, so only what differs is written");
 		write_difference(run, stage, staged, receipt, NULL, written);
 		run->record->method = "diff";
 	}

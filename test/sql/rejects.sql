@@ -77,6 +77,14 @@ SELECT * FROM ran('casts');
 DELETE FROM stage WHERE id = '5';
 SELECT * FROM ran('casts');
 SELECT id, amount FROM goal WHERE id IN (3, 5) ORDER BY id;
+-- nor does it go where the rows would be deleted and inserted anew
+SELECT idem_import_alter('casts', method => 'replace');
+UPDATE stage SET amount = 45 WHERE id = '45';
+SELECT method, note LIKE '%rows cannot be cast, so only what differs is written%' AS told FROM idem_import_plan('casts');
+UPDATE stage SET amount = 46 WHERE id = '45';
+SELECT * FROM ran('casts');
+SELECT id, amount FROM goal WHERE id IN (3, 45) ORDER BY id;
+SELECT idem_import_alter('casts', method => 'auto');
 -- a type that takes it now
 ALTER TYPE mood ADD VALUE 'angry';
 SELECT * FROM ran('casts');

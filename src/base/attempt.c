@@ -47,7 +47,7 @@ idem_error_may_pass(const ErrorData *error)
 }
 
 ErrorData *
-idem_attempt(void (*work) (void *arg), void *arg)
+idem_attempt_any(void (*work) (void *arg), void *arg)
 {
 	MemoryContext oldcxt = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
@@ -70,6 +70,13 @@ idem_attempt(void (*work) (void *arg), void *arg)
 	PG_END_TRY();
 	MemoryContextSwitchTo(oldcxt);
 	CurrentResourceOwner = oldowner;
+	return error;
+}
+
+ErrorData *
+idem_attempt(void (*work) (void *arg), void *arg)
+{
+	ErrorData  *error = idem_attempt_any(work, arg);
 
 	if (error != NULL && !idem_error_is_about_row(error))
 		ReThrowError(error);

@@ -32,4 +32,7 @@ extern bool idem_error_may_pass(const ErrorData *error);
  */
 extern ErrorData *idem_attempt(void (*work) (void *arg), void *arg);
 
+/* The same, returning whatever error there is. */
+extern ErrorData *idem_attempt_any(void (*work) (void *arg), void *arg);
+
 #endif							/* IDEM_ATTEMPT_H */

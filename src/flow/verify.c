@@ -45,13 +45,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
+#include "base/attempt.h"
 #include "flow/verify.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 /* What is known of a unit before its rows are looked at. */
 typedef struct Facts
@@ -237,34 +236,11 @@ ends_the_call(const ErrorData *error)
 	return category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_TRANSACTION_ROLLBACK;
 }
 
-/*
- * Do something in a subtransaction, which needs no transaction ID as long as
- * nothing is written.  Returns its error, or NULL.
- */
+/* A subtransaction needs no transaction ID as long as nothing is written. */
 static ErrorData *
 attempt(void (*work) (void *), void *arg)
 {
-	MemoryContext oldcxt = CurrentMemoryContext;
-	ResourceOwner oldowner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(oldcxt);
-	PG_TRY();
-	{
-		work(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(oldcxt);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(oldcxt);
-	CurrentResourceOwner = oldowner;
+	ErrorData  *error = idem_attempt_any(work, arg);
 
 	if (error != NULL && ends_the_call(error))
 		ReThrowError(error);

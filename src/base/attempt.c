@@ -27,7 +27,18 @@ idem_error_is_about_row(const ErrorData *error)
 		case ERRCODE_EXTERNAL_ROUTINE_EXCEPTION:
 			return true;
 		default:
-			return error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+			break;
+	}
+
+	switch (error->sqlerrcode)
+	{
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			return true;
+		case ERRCODE_SYNTAX_ERROR:
+			/* of a value: tsquery, jsonpath; that of a statement has a place in it */
+			return error->internalquery == NULL && error->cursorpos == 0;
+		default:
+			return false;
 	}
 }
 

@@ -13,8 +13,9 @@
 /*
  * Is the error about the row at hand, so that other rows can still do?  This
  * decides what becomes a reject and what fails a run: values that a type, a
- * constraint, a view's check option or a trigger does not take, and rows that
- * are too large for an index.  Not: rights, locks, serialization, resources,
+ * constraint, a view's check option or a trigger does not take (a tsquery that
+ * is none comes as a syntax error), and rows that are too large for an index.
+ * Not: rights, locks, serialization, resources,
  * missing objects, nor anything of class II.
  */
 extern bool idem_error_is_about_row(const ErrorData *error);

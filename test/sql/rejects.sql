@@ -105,6 +105,24 @@ SELECT code, message FROM refused($$SELECT idem_import_run('bad')$$);
 SELECT idem_import_drop('bad', purge => true);
 DROP TABLE bad;
 
+-- types whose input calls what it cannot read a syntax error; that of a statement is another matter
+CREATE TABLE terms (id int PRIMARY KEY, term tsquery, path jsonpath);
+CREATE TABLE terms_stage (id text, term text, path text);
+INSERT INTO terms_stage VALUES (1, 'a & b', '$.a'), (2, 'a &', '$.a'), (3, 'c', '$$$');
+SELECT idem_import_create('terms', 'terms_stage', 'terms', key => ARRAY['id'], reject_limit => 5);
+SELECT * FROM ran('terms');
+SELECT sqlstate, column_name FROM open_rejects('terms');
+UPDATE terms_stage SET term = 'd', path = '$';
+CREATE FUNCTION bad_statement() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN EXECUTE 'SELEC 1'; RETURN NEW; END $$;
+CREATE TRIGGER bad_statement BEFORE INSERT ON terms FOR EACH ROW EXECUTE FUNCTION bad_statement();
+SELECT code, message FROM refused($$SELECT idem_import_run('terms')$$);
+DROP TRIGGER bad_statement ON terms;
+SELECT * FROM ran('terms');
+SELECT count(*) FROM open_rejects('terms');
+SELECT idem_import_drop('terms', purge => true);
+DROP TABLE terms, terms_stage;
+DROP FUNCTION bad_statement();
+
 -- what is no fault of a row fails the run as it is
 CREATE FUNCTION breaks(text) RETURNS mood LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN

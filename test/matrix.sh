@@ -124,7 +124,7 @@ check() {
 		make_inside "$root" "$user" clean &&
 		make_inside "$root" "$user" -j "$(nproc)" all COPT=-Werror &&
 		make_inside "$root" 0 install &&
-		make_inside "$root" "$user" installcheck EXTRA_REGRESS_OPTS=--temp-instance=/tmp/instance >"$log" 2>&1; }; then
+		make_inside "$root" "$user" installcheck 'EXTRA_REGRESS_OPTS=--temp-instance=/tmp/instance --encoding=UTF8' >"$log" 2>&1; }; then
 		state=FAILED
 		show_failure "$root"
 	fi

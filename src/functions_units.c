@@ -59,8 +59,9 @@ run_step(void *arg)
 
 /* One run, in a transaction of its own. */
 static void
-commit_step(UnitsCall *call)
+commit_step(void *arg, bool last)
 {
+	UnitsCall  *call = arg;
 	Recording	recording = {{0}};
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import step", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext oldcxt = MemoryContextSwitchTo(cxt);
@@ -81,26 +82,6 @@ commit_step(UnitsCall *call)
 	MemoryContextDelete(cxt);
 	SPI_commit();
 	call->committed += counts;
-}
-
-/* All pages of a step; one, if it is not to be divided. */
-static void
-run_pages(UnitsCall *call, const Step *step, const Steps *steps, MemoryContext cxt)
-{
-	Paging		paging = {0};
-
-	paging.cxt = cxt;
-	paging.size = steps->batch_size;
-	call->request.scope = step->scope;
-	call->request.alone = step->alone;
-	call->request.strays = step->strays;
-	call->request.paging = steps->batch_size == NO_LIMIT || step->strays ? NULL : &paging;
-	do
-	{
-		paging.number++;
-		paging.more = false;
-		commit_step(call);
-	} while (paging.more);
 }
 
 static void
@@ -126,9 +107,7 @@ idem_import_run_units(PG_FUNCTION_ARGS)
 	MemoryContext cxt;
 	MemoryContext oldcxt;
 	UnitsCall  *call;
-	Steps	   *steps;
 	ErrorContextCallback callback;
-	ListCell   *lc;
 
 	require_nonatomic(fcinfo);
 	PreventCommandIfReadOnly("idem_import_run_units()");
@@ -149,18 +128,8 @@ idem_import_run_units(PG_FUNCTION_ARGS)
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	MemoryContextSwitchTo(cxt);
-	steps = idem_steps(call->request.import, call->request.scope);
-	call->request.version = steps->version;
-	call->request.created_at = steps->created_at;
-	foreach(lc, steps->steps)
-	{
-		MemoryContext step_cxt = AllocSetContextCreate(cxt, "idem_import pages", ALLOCSET_DEFAULT_SIZES);
-
-		CHECK_FOR_INTERRUPTS();
-		run_pages(call, lfirst(lc), steps, step_cxt);
-		MemoryContextSwitchTo(cxt);
-		MemoryContextDelete(step_cxt);
-	}
+	idem_steps_take(idem_steps(call->request.import, call->request.scope, false),
+					&call->request, commit_step, call);
 	SPI_finish();
 
 	error_context_stack = callback.previous;

@@ -23,6 +23,7 @@
 #include "flow/steps.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 
@@ -156,13 +157,13 @@ add_step(Steps *steps, const char *scope, bool alone, bool strays)
 }
 
 static void
-add_unit_steps(Steps *steps, const Definition *def, Target *target, const char *scope)
+add_unit_steps(Steps *steps, const Definition *def, Target *target, const char *scope, bool part)
 {
 	List	   *units = idem_scope_units(target->scope, scope);
 	Source	   *source;
 	ListCell   *lc;
 
-	if (list_length(units) == 1)
+	if (list_length(units) == 1 && !part)
 	{
 		add_step(steps, scope, false, false);
 		return;
@@ -174,7 +175,7 @@ add_unit_steps(Steps *steps, const Definition *def, Target *target, const char *
 		add_step(steps, scope, false, false);
 		return;
 	}
-	if (!source->by_unit && def->out_of_scope != OUT_OF_SCOPE_IGNORE)
+	if (!source->by_unit && !part && def->out_of_scope != OUT_OF_SCOPE_IGNORE)
 		add_step(steps, scope, false, true);
 	foreach(lc, units)
 		add_step(steps, ((Unit *) lfirst(lc))->name, !source->by_unit, false);
@@ -185,7 +186,7 @@ add_unit_steps(Steps *steps, const Definition *def, Target *target, const char *
 }
 
 Steps *
-idem_steps(const char *import, const char *scope)
+idem_steps(const char *import, const char *scope, bool part)
 {
 	Steps	   *steps = palloc0(sizeof(Steps));
 	Definition *def;
@@ -206,9 +207,40 @@ idem_steps(const char *import, const char *scope)
 		(target->nkeys > 0 && !target->scope_in_key))
 		add_step(steps, scope, false, false);
 	else
-		add_unit_steps(steps, def, target, scope);
+		add_unit_steps(steps, def, target, scope, part);
 	idem_target_close(target);
 	PopActiveSnapshot();
 	idem_unpin(&pin);
 	return steps;
+}
+
+void
+idem_steps_take(const Steps *steps, RunRequest *request, void (*take) (void *arg, bool last), void *arg)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ListCell   *lc;
+
+	request->version = steps->version;
+	request->created_at = steps->created_at;
+	foreach(lc, steps->steps)
+	{
+		const Step *step = lfirst(lc);
+		Paging		paging = {0};
+
+		paging.cxt = AllocSetContextCreate(cxt, "idem_import pages", ALLOCSET_DEFAULT_SIZES);
+		paging.size = steps->batch_size;
+		request->scope = step->scope;
+		request->alone = step->alone;
+		request->strays = step->strays;
+		request->paging = steps->batch_size == NO_LIMIT || step->strays ? NULL : &paging;
+		do
+		{
+			CHECK_FOR_INTERRUPTS();
+			paging.number++;
+			paging.more = false;
+			take(arg, lnext(steps->steps, lc) == NULL);
+		} while (paging.more);
+		MemoryContextSwitchTo(cxt);
+		MemoryContextDelete(paging.cxt);
+	}
 }

@@ -31,14 +31,13 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "base/error.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "worker/delivery.h"
+#include "worker/record.h"
 #include "worker/recorder.h"
 
-static void describe_failure(RunRecord *run, const ErrorData *edata);
 static void record_failure(Recording *recording);
 
 /*
@@ -82,7 +81,7 @@ idem_recorded(void (*work) (void *arg), void *arg, Recording *recording)
 		MemoryContextSwitchTo(oldcontext);
 		CurrentResourceOwner = oldowner;
 
-		describe_failure(&recording->run, edata);
+		idem_record_error(&recording->run, edata);
 
 		/* On a standby nobody can write, and a read-only caller wants no writes. */
 		if (recording->run.import != NULL &&
@@ -94,22 +93,6 @@ idem_recorded(void (*work) (void *arg), void *arg, Recording *recording)
 		ReThrowError(edata);
 	}
 	PG_END_TRY();
-}
-
-/*
- * Complete the run with the error that ended it.
- */
-static void
-describe_failure(RunRecord *run, const ErrorData *edata)
-{
-	run->sqlstate = edata->sqlerrcode;
-	run->message = edata->message;
-	run->detail = edata->detail;
-	run->status = edata->sqlerrcode == ERRCODE_IDEM_APPROVAL_REQUIRED ?
-		"awaiting_approval" : "failed";
-
-	if (run->started_at != 0)
-		run->elapsed = GetCurrentTimestamp() - run->started_at;
 }
 
 /*

@@ -10,15 +10,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "commands/extension.h"
 #include "executor/tuptable.h"
-#include "ledger/definition.h"
-#include "ledger/ledger.h"
-#include "ledger/manifest.h"
-#include "ledger/reject.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/dsm.h"
 #include "storage/ipc.h"
@@ -26,20 +19,14 @@
 #include "storage/shm_mq.h"
 #include "storage/shm_toc.h"
 #include "tcop/tcopprot.h"
-#include "utils/backend_status.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
+#include "worker/record.h"
 #include "worker/recorder_message.h"
-
-/* How long the ledger may keep a recorder waiting. */
-#define LEDGER_LOCK_TIMEOUT	"10s"
 
 PGDLLEXPORT void idem_import_recorder_main(Datum main_arg);
 
 static Payload *receive_payload(shm_mq_handle *receiver, Tuplestorestate **rejects);
 static bool receive_rejects(shm_mq_handle *receiver, Tuplestorestate *rejects, int64 nrejects);
-static RecorderOutcome write_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects);
 static void recorder_error_callback(void *arg);
 
 /*
@@ -100,7 +87,7 @@ idem_import_recorder_main(Datum main_arg)
 	error_context_stack = &errcallback;
 
 	BackgroundWorkerInitializeConnectionByOid(header->database, InvalidOid, 0);
-	outcome = write_record(&payload->run, rejects, payload->nrejects);
+	outcome = idem_record(&payload->run, rejects, payload->nrejects) ? OUTCOME_RECORDED : OUTCOME_NO_EXTENSION;
 
 	error_context_stack = errcallback.previous;
 
@@ -184,85 +171,6 @@ receive_rejects(shm_mq_handle *receiver, Tuplestorestate *rejects, int64 nreject
 
 	ExecDropSingleTupleTableSlot(slot);
 	return true;
-}
-
-/*
- * The rows of ledger and manifest may be held by a transaction that applied the unit and has
- * not ended, the caller's own among others.  Wait a while, but do not hold a
- * worker's slot for as long as that may take: the history has the failure.
- */
-static void
-write_ledger(const RunRecord *run)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-
-	SetConfigOption("lock_timeout", LEDGER_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
-	PG_TRY();
-	{
-		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		idem_ledger_failed(run);
-		if (run->input.name != NULL)
-			idem_manifest_failed(run);
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-	}
-	PG_CATCH();
-	{
-		int			sqlstate = geterrcode();
-
-		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
-			PG_RE_THROW();
-		MemoryContextSwitchTo(cxt);
-		FlushErrorState();
-		AbortCurrentTransaction();
-	}
-	PG_END_TRY();
-}
-
-/*
- * Write history and rejects in one transaction, ledger and manifest after that.
- */
-static RecorderOutcome
-write_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
-{
-	RecorderOutcome outcome = OUTCOME_NO_EXTENSION;
-
-	/*
-	 * Whatever the database's defaults are for its users, these transactions
-	 * write.
-	 */
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, "recording the failure of an import");
-
-	/*
-	 * The failed transaction may be the one that created the extension, or
-	 * the import, and another one may have dropped it.
-	 */
-	if (OidIsValid(get_extension_oid("idem_import", true)) &&
-		idem_definition_load(run->import) != NULL)
-	{
-		if (run->run_id == 0)
-			run->run_id = idem_history_next_run_id();
-		idem_history_insert(run);
-		if (nrejects > 0)
-			idem_reject_save(run->import, run->unit, run->run_id, run->input.name, rejects, SETTLE_NONE);
-		outcome = OUTCOME_RECORDED;
-	}
-
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	if (outcome == OUTCOME_RECORDED)
-		write_ledger(run);
-	pgstat_report_activity(STATE_IDLE, NULL);
-
-	return outcome;
 }
 
 /*

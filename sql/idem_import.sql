@@ -40,6 +40,8 @@ CREATE TABLE idem_import_definition (
 	batch_size      bigint CHECK (batch_size > 0),
 	reject_limit    bigint,
 	method          text NOT NULL CHECK (method IN ('auto', 'diff', 'swap', 'replace')),
+	max_attempts    int NOT NULL CHECK (max_attempts > 0),
+	backoff         interval NOT NULL,
 	settings        jsonb NOT NULL,
 	effects         text,               -- a SELECT over inserted, updated and deleted
 	created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),

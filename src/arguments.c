@@ -74,15 +74,6 @@ refuse_value(const char *argument, const char *why)
 			 errmsg("argument \"%s\" %s", argument, why)));
 }
 
-static void
-refuse_unsupported(const char *argument)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("argument \"%s\" is not supported by this version of idem_import", argument),
-			 errhint("Leave it at its default.")));
-}
-
 char *
 idem_argument_text(FunctionCallInfo fcinfo, int n)
 {
@@ -119,13 +110,6 @@ idem_argument_relation(FunctionCallInfo fcinfo, int n, const char *argument)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("argument \"%s\" names no relation", argument)));
 	return PG_GETARG_OID(n);
-}
-
-void
-idem_argument_refuse(FunctionCallInfo fcinfo, int n, const char *argument)
-{
-	if (!PG_ARGISNULL(n))
-		refuse_unsupported(argument);
 }
 
 void
@@ -346,18 +330,25 @@ set_track(FunctionCallInfo fcinfo, Definition *def)
 		def->overlap = argument_optional(fcinfo, ARG_OVERLAP);
 }
 
-/* Arguments that are declared, but not carried out by this version. */
 static void
-require_supported(FunctionCallInfo fcinfo)
+set_max_attempts(FunctionCallInfo fcinfo, Definition *def)
 {
-	static const Interval ten_seconds = {INT64CONST(10000000), 0, 0};
+	def->max_attempts = PG_GETARG_INT32(ARG_MAX_ATTEMPTS);
+	if (def->max_attempts <= 0)
+		refuse_value("max_attempts", "must be positive");
+}
 
-	if (!PG_ARGISNULL(ARG_MAX_ATTEMPTS) && PG_GETARG_INT32(ARG_MAX_ATTEMPTS) != 5)
-		refuse_unsupported("max_attempts");
-	if (!PG_ARGISNULL(ARG_BACKOFF) &&
-		!DatumGetBool(DirectFunctionCall2(interval_eq, PG_GETARG_DATUM(ARG_BACKOFF),
-										  IntervalPGetDatum(&ten_seconds))))
-		refuse_unsupported("backoff");
+static void
+set_backoff(FunctionCallInfo fcinfo, Definition *def)
+{
+	static const Interval none = {0};
+	static const Interval year = {0, 0, 12};
+	Datum		backoff = PG_GETARG_DATUM(ARG_BACKOFF);
+
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, backoff, IntervalPGetDatum(&none))) ||
+		DatumGetBool(DirectFunctionCall2(interval_gt, backoff, IntervalPGetDatum(&year))))
+		refuse_value("backoff", "must be between nothing and a year");
+	def->backoff = *DatumGetIntervalP(backoff);
 }
 
 void
@@ -368,7 +359,6 @@ idem_arguments_create(FunctionCallInfo fcinfo, Definition *def)
 		ereport(ERROR,
 				(errcode(ERRCODE_NAME_TOO_LONG),
 				 errmsg("argument \"%s\" must be shorter than %d bytes", "name", NAMEDATALEN)));
-	require_supported(fcinfo);
 	for (int i = ARG_TRACK; i <= ARG_BACKOFF; i++)
 	{
 		if (PG_ARGISNULL(i) && (i == ARG_TRACK || i == ARG_MAX_ATTEMPTS || i == ARG_BACKOFF))
@@ -397,6 +387,8 @@ idem_arguments_create(FunctionCallInfo fcinfo, Definition *def)
 	set_reject_limit(fcinfo, def);
 	set_method(fcinfo, def);
 	def->effects = argument_optional(fcinfo, ARG_EFFECTS);
+	set_max_attempts(fcinfo, def);
+	set_backoff(fcinfo, def);
 	set_settings(fcinfo, def);
 }
 
@@ -405,7 +397,6 @@ idem_arguments_alter(FunctionCallInfo fcinfo, Definition *def)
 {
 	bool		resolve = false;
 
-	require_supported(fcinfo);
 	if (!PG_ARGISNULL(ARG_SOURCE))
 	{
 		set_source(fcinfo, def);
@@ -459,6 +450,10 @@ idem_arguments_alter(FunctionCallInfo fcinfo, Definition *def)
 		set_method(fcinfo, def);
 	if (!PG_ARGISNULL(ARG_EFFECTS))
 		def->effects = argument_optional(fcinfo, ARG_EFFECTS);
+	if (!PG_ARGISNULL(ARG_MAX_ATTEMPTS))
+		set_max_attempts(fcinfo, def);
+	if (!PG_ARGISNULL(ARG_BACKOFF))
+		set_backoff(fcinfo, def);
 	if (!PG_ARGISNULL(ARG_SETTINGS))
 		set_settings(fcinfo, def);
 	return resolve;

@@ -24,9 +24,6 @@ extern bool idem_argument_bool(FunctionCallInfo fcinfo, int n, const char *argum
 /* A relation, InvalidOid for NULL; 42P01 for '-'. */
 extern Oid	idem_argument_relation(FunctionCallInfo fcinfo, int n, const char *argument);
 
-/* 0A000 naming the argument, unless it is NULL. */
-extern void idem_argument_refuse(FunctionCallInfo fcinfo, int n, const char *argument);
-
 /* 22004 naming the argument, if it is NULL. */
 extern void idem_argument_require(FunctionCallInfo fcinfo, int n, const char *argument);
 

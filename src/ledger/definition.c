@@ -123,6 +123,8 @@ definition_from_row(const SqlRow *row)
 	def->reject_limit = sql_column_int8(row, "reject_limit", NO_LIMIT);
 	def->method = idem_method_parse(sql_column_text(row, "method"));
 	def->effects = sql_column_text(row, "effects");
+	def->max_attempts = (int) sql_column_int8(row, "max_attempts", 0);
+	def->backoff = *DatumGetIntervalP(sql_column(row, "backoff", &isnull));
 	def->settings = DatumGetJsonbPCopy(sql_column(row, "settings", &isnull));
 	return def;
 }
@@ -196,11 +198,11 @@ idem_definition_names(Oid role)
 	"name, owner, source_table, source_query, target, mode, key, scope, slice, columns, " \
 	"columns_auto, source_columns, order_by, version_column, keep_columns, ignore_columns, " \
 	"null_key, delete_flag, delete_missing, delete_limit, out_of_scope, " \
-	"cursor_column, overlap, track, batch_size, reject_limit, method, settings, effects"
+	"cursor_column, overlap, track, batch_size, reject_limit, method, max_attempts, backoff, settings, effects"
 #define DEFINITION_VALUES \
 	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, " \
-	"$21, $22, $23, $24, $25, $26, $27, $28, $29"
-#define DEFINITION_NCOLUMNS 29
+	"$21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31"
+#define DEFINITION_NCOLUMNS 31
 
 static SqlParam
 list_param(List *strings)
@@ -244,6 +246,8 @@ definition_params(const Definition *def)
 	param[n++] = sql_datum(INT8OID, Int64GetDatum(def->batch_size), def->batch_size == NO_LIMIT);
 	param[n++] = sql_datum(INT8OID, Int64GetDatum(def->reject_limit), def->reject_limit == NO_LIMIT);
 	param[n++] = sql_text(method_words[def->method]);
+	param[n++] = sql_datum(INT4OID, Int32GetDatum(def->max_attempts), false);
+	param[n++] = sql_datum(INTERVALOID, IntervalPGetDatum(&def->backoff), false);
 	param[n++] = sql_datum(JSONBOID, JsonbPGetDatum(def->settings), false);
 	param[n++] = sql_text(def->effects);
 	Assert(n == DEFINITION_NCOLUMNS);
@@ -281,7 +285,8 @@ idem_definition_insert(Definition *def)
 
 /* What says how rows are written, and not which rows with what values. */
 #define HARMLESS_COLUMNS \
-	"'{version, created_at, altered_at, previous, delete_limit, overlap, batch_size, reject_limit, method, effects}'::text[]"
+	"'{version, created_at, altered_at, previous, delete_limit, overlap, batch_size, reject_limit, method, " \
+	"effects, max_attempts, backoff}'::text[]"
 
 /*
  * UPDATE idem_import_definition AS d SET

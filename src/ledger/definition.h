@@ -77,6 +77,8 @@ typedef struct Definition
 	int64		reject_limit;	/* NO_LIMIT: any number */
 	Method		method;
 	char	   *effects;		/* a query over the rows that a run changes */
+	int			max_attempts;	/* of a task */
+	Interval	backoff;		/* before the second of them; doubled for each after that */
 	Jsonb	   *settings;		/* complete: what every run pins */
 } Definition;
 

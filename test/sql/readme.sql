@@ -47,15 +47,9 @@ SELECT target_rows, target_checksum FROM idem_import_ledger WHERE import = 'invo
 SELECT count(*), idem_import_checksum(idem_import_hash(i)) FROM invoices i;
 
 --
--- Every argument that is not supported is refused
---
-\set VERBOSITY sqlstate
-SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], max_attempts => 3);
-SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['id'], backoff => '1 minute');
-
---
 -- Ordinary errors
 --
+\set VERBOSITY sqlstate
 SELECT idem_import_create('x', source => 'invoices_stage', target => 'invoices', key => ARRAY['customer']);	-- 42P10
 SELECT idem_import_run('nope');																				-- 42704
 SELECT idem_import_create('invoices', source => 'invoices_stage', target => 'invoices', key => ARRAY['id']);	-- 42710

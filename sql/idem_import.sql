@@ -281,6 +281,97 @@ GRANT SELECT ON idem_import_manifest TO PUBLIC;
 
 COMMENT ON TABLE idem_import_manifest IS 'a row per named input: a file, a page of an API; what it was, and what became of it';
 
+-- tasks and backfills share their numbers
+CREATE SEQUENCE idem_import_task_id AS bigint;
+
+CREATE TABLE idem_import_backfill (
+	backfill     bigint PRIMARY KEY DEFAULT nextval('idem_import_task_id'),
+	import       text NOT NULL,
+	first_unit   text NOT NULL,
+	last_unit    text NOT NULL,
+	reprocess    text NOT NULL CHECK (reprocess IN ('missing', 'failed', 'all')),
+	max_parallel int CHECK (max_parallel > 0),
+	units        bigint NOT NULL DEFAULT 0,     -- how many tasks it made
+	submitted_by regrole NOT NULL,
+	created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+	cancelled_at timestamptz
+);
+
+CREATE TABLE idem_import_queue (
+	task         bigint PRIMARY KEY DEFAULT nextval('idem_import_task_id'),
+	import       text NOT NULL,
+	scope        text,                          -- NULL: all units in the source
+	status       text NOT NULL DEFAULT 'pending'
+		CHECK (status IN ('pending', 'running', 'done', 'failed', 'dead', 'cancelled')),
+	priority     int NOT NULL DEFAULT 0,
+	run_after    timestamptz NOT NULL DEFAULT clock_timestamp(),
+	attempts     int NOT NULL DEFAULT 0,
+	interrupted  int NOT NULL DEFAULT 0,        -- how often its executor was gone before it was done
+	backfill     bigint,
+	submitted_by regrole NOT NULL,
+	created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+	started_at   timestamptz,                   -- the last attempt
+	finished_at  timestamptz,
+	pid          int,                           -- the executor of the last attempt
+	run_id       bigint,                        -- its last run
+	sqlstate     text,                          -- of the last attempt that failed
+	message      text,
+	detail       text
+);
+
+-- What is pending is found in the order in which it is claimed, and so is what
+-- becomes due; what is done costs nothing.
+CREATE INDEX idem_import_queue_pending ON idem_import_queue (coalesce(backfill, 0), priority DESC, task)
+	WHERE status = 'pending';
+CREATE INDEX idem_import_queue_due ON idem_import_queue (run_after) WHERE status = 'pending';
+CREATE INDEX idem_import_queue_running ON idem_import_queue (task) WHERE status = 'running';
+CREATE INDEX idem_import_queue_backfill ON idem_import_queue (backfill, status) WHERE backfill IS NOT NULL;
+CREATE INDEX idem_import_queue_import ON idem_import_queue (import, scope) WHERE status IN ('pending', 'running');
+
+-- the same pending task is there once
+CREATE UNIQUE INDEX idem_import_queue_once ON idem_import_queue (import, coalesce(scope, ''))
+	WHERE status = 'pending' AND attempts = 0 AND backfill IS NULL;
+
+SELECT pg_catalog.pg_extension_config_dump('idem_import_task_id', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_backfill', '');
+SELECT pg_catalog.pg_extension_config_dump('idem_import_queue', '');
+
+ALTER TABLE idem_import_backfill ENABLE ROW LEVEL SECURITY;
+ALTER TABLE idem_import_queue ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY visible ON idem_import_backfill FOR SELECT
+	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
+CREATE POLICY visible ON idem_import_queue FOR SELECT
+	USING (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import));
+
+CREATE VIEW idem_import_backfills WITH (security_invoker = true) AS
+SELECT b.backfill, b.import,
+	CASE WHEN q.pending + q.running > 0 THEN 'running'
+		WHEN b.cancelled_at IS NOT NULL THEN 'cancelled'
+		WHEN q.failed > 0 THEN 'failed'
+		WHEN q.cancelled > 0 THEN 'cancelled'
+		ELSE 'done' END AS status,
+	b.first_unit, b.last_unit, b.reprocess, b.max_parallel, b.units,
+	q.pending, q.running, q.done, q.failed, q.cancelled,
+	b.submitted_by, b.created_at, q.started_at,
+	CASE WHEN q.pending + q.running = 0 THEN coalesce(q.finished_at, b.created_at) END AS finished_at
+FROM idem_import_backfill b
+CROSS JOIN LATERAL (
+	SELECT count(*) FILTER (WHERE t.status = 'pending') AS pending,
+		count(*) FILTER (WHERE t.status = 'running') AS running,
+		count(*) FILTER (WHERE t.status = 'done') AS done,
+		count(*) FILTER (WHERE t.status IN ('failed', 'dead')) AS failed,
+		count(*) FILTER (WHERE t.status = 'cancelled') AS cancelled,
+		min(t.started_at) AS started_at, max(t.finished_at) AS finished_at
+	FROM idem_import_queue t WHERE t.backfill = b.backfill
+) q;
+
+GRANT SELECT ON idem_import_backfill, idem_import_queue, idem_import_backfills TO PUBLIC;
+
+COMMENT ON TABLE idem_import_backfill IS 'the backfills as they were asked for';
+COMMENT ON TABLE idem_import_queue IS 'tasks: units that wait for the worker, and what became of them';
+COMMENT ON VIEW idem_import_backfills IS 'a row per backfill: how many of its units are done';
+
 CREATE TYPE idem_import_result AS (
 	run_id     bigint,
 	import     text,
@@ -562,6 +653,45 @@ AS 'MODULE_PATHNAME', 'idem_import_retry_rejects';
 
 COMMENT ON FUNCTION idem_import_retry_rejects(text)
 	IS 'try the open rejects of an import again, without the rest of its source; a row per unit';
+
+CREATE FUNCTION idem_import_submit(
+	import text, scope text DEFAULT NULL, priority int DEFAULT 0, run_after timestamptz DEFAULT NULL
+) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_submit';
+
+COMMENT ON FUNCTION idem_import_submit(text, text, int, timestamptz)
+	IS 'let the worker run an import; returns the task, which may be one that is pending already';
+
+CREATE FUNCTION idem_import_backfill(
+	import text, first text, last text, reprocess text DEFAULT 'missing', max_parallel int DEFAULT NULL
+) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_backfill';
+
+COMMENT ON FUNCTION idem_import_backfill(text, text, text, text, int)
+	IS 'let the worker run each unit from the first to the last; returns the backfill';
+
+CREATE FUNCTION idem_import_wait(task bigint, timeout interval DEFAULT NULL) RETURNS text
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_wait';
+
+COMMENT ON FUNCTION idem_import_wait(bigint, interval)
+	IS 'wait until a task or a backfill has come to its end; returns its status then, or when the time is up';
+
+CREATE FUNCTION idem_import_cancel(task bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_cancel';
+
+COMMENT ON FUNCTION idem_import_cancel(bigint)
+	IS 'cancel a task or a backfill; false if there is nothing left to cancel';
+
+CREATE FUNCTION idem_import_worker_start() RETURNS int
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'idem_import_worker_start';
+
+COMMENT ON FUNCTION idem_import_worker_start()
+	IS 'start the worker for this database, unless there is one; returns its process';
 
 ------------------------------------------------------------------------------
 -- Watching them

@@ -24,6 +24,7 @@
 #include "ledger/dropped.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
+#include "ledger/queue.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "results.h"
@@ -108,6 +109,7 @@ idem_import_drop(PG_FUNCTION_ARGS)
 		idem_dropped_remember(name);
 	idem_definition_delete(name);
 	(void) idem_checkpoint_forget(name);
+	idem_queue_drop(name, purge);
 	if (purge)
 	{
 		idem_ledger_purge(name);

@@ -36,5 +36,6 @@ SELECT c.relname, string_agg(a.attname, ', ' ORDER BY a.attnum) AS columns
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
 WHERE c.oid IN ('idem_import_ledger'::regclass, 'idem_import_history'::regclass,
 	'idem_import_reject'::regclass, 'idem_import_manifest'::regclass, 'idem_import_definition'::regclass,
-	'idem_import_effect'::regclass, 'idem_import_dropped'::regclass)
+	'idem_import_effect'::regclass, 'idem_import_dropped'::regclass,
+	'idem_import_queue'::regclass, 'idem_import_backfill'::regclass, 'idem_import_backfills'::regclass)
 GROUP BY c.relname ORDER BY c.relname COLLATE "C" \gx

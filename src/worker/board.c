@@ -1,0 +1,311 @@
+/*-------------------------------------------------------------------------
+ *
+ * board.c
+ *	  What launcher, schedulers, executors and sessions know of each other.
+ *
+ * Where the library is preloaded the memory is asked for as the server starts.
+ * Elsewhere it is taken from what PostgreSQL leaves free for such cases; it is
+ * some kilobytes.
+ *
+ * A latch that is set here may belong to a process that took the place of the
+ * one that was meant.  That does no harm: everybody looks why he was woken.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+#include "worker/board.h"
+
+#define BOARD_NAME	"idem_import board 1"
+
+/* A place that was reserved for an executor that never came is free again after that. */
+#define RESERVED_FOR_MS		60000
+
+static Board *the_board = NULL;
+static shmem_request_hook_type previous_request = NULL;
+static shmem_startup_hook_type previous_startup = NULL;
+static bool wake_at_commit = false;
+static bool callback_registered = false;
+
+Board *
+idem_board(void)
+{
+	bool		found;
+
+	if (the_board != NULL)
+		return the_board;
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	the_board = ShmemInitStruct(BOARD_NAME, sizeof(Board), &found);
+	if (!found)
+	{
+		memset(the_board, 0, sizeof(Board));
+		LWLockInitialize(&the_board->lock, LWLockNewTrancheId());
+		ConditionVariableInit(&the_board->finished);
+	}
+	LWLockRelease(AddinShmemInitLock);
+	LWLockRegisterTranche(the_board->lock.tranche, "idem_import");
+	return the_board;
+}
+
+static void
+request_memory(void)
+{
+	if (previous_request != NULL)
+		previous_request();
+	RequestAddinShmemSpace(MAXALIGN(sizeof(Board)));
+}
+
+static void
+make_board(void)
+{
+	if (previous_startup != NULL)
+		previous_startup();
+	/* after a crash the memory is another one */
+	the_board = NULL;
+	(void) idem_board();
+}
+
+void
+idem_board_init(void)
+{
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request_memory;
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = make_board;
+}
+
+BoardDatabase *
+idem_board_find(Board *board, Oid database, bool make)
+{
+	BoardDatabase *unused = NULL;
+
+	for (int i = 0; i < BOARD_DATABASES; i++)
+	{
+		BoardDatabase *entry = &board->databases[i];
+
+		if (entry->database == database)
+			return entry;
+		if (!OidIsValid(entry->database) && unused == NULL)
+			unused = entry;
+	}
+	if (!make || unused == NULL)
+		return NULL;
+	memset(unused, 0, sizeof(BoardDatabase));
+	unused->database = database;
+	return unused;
+}
+
+void
+idem_board_tidy(BoardDatabase *entry)
+{
+	if (!entry->woken && !entry->starting && entry->next == 0 && entry->scheduler == 0 && entry->launcher == 0)
+		entry->database = InvalidOid;
+}
+
+void
+idem_board_wake(Oid database)
+{
+	Board	   *board = idem_board();
+	BoardDatabase *entry;
+	Latch	   *latch = NULL;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	entry = idem_board_find(board, database, true);
+	if (entry == NULL)
+		board->overflow = true;
+	else
+	{
+		entry->woken = true;
+		latch = entry->scheduler != 0 ? entry->scheduler_latch : entry->launcher_latch;
+	}
+	if (latch == NULL && board->launcher != 0)
+		latch = board->launcher_latch;
+	LWLockRelease(&board->lock);
+
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+/* A wake-up is for what has been committed; a failed subtransaction only makes it needless. */
+static void
+end_of_transaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT && wake_at_commit)
+		idem_board_wake(MyDatabaseId);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		wake_at_commit = false;
+}
+
+void
+idem_board_wake_at_commit(void)
+{
+	(void) idem_board();
+	if (!callback_registered)
+		RegisterXactCallback(end_of_transaction, NULL);
+	callback_registered = true;
+	wake_at_commit = true;
+}
+
+bool
+idem_board_others_wait(Oid database)
+{
+	Board	   *board = idem_board();
+	bool		wait;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	wait = board->crowded;
+	for (int i = 0; i < BOARD_DATABASES && !wait; i++)
+	{
+		const BoardDatabase *entry = &board->databases[i];
+
+		wait = OidIsValid(entry->database) && entry->database != database && entry->hungry;
+	}
+	LWLockRelease(&board->lock);
+	return wait;
+}
+
+int
+idem_board_reserve(Oid database, int limit)
+{
+	Board	   *board = idem_board();
+	TimestampTz now = GetCurrentTimestamp();
+	int			place = -1;
+	int			taken = 0;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < BOARD_EXECUTORS; i++)
+	{
+		BoardExecutor *executor = &board->executors[i];
+
+		if (OidIsValid(executor->database) && executor->pid == 0 &&
+			TimestampDifferenceExceeds(executor->reserved_at, now, RESERVED_FOR_MS))
+			executor->database = InvalidOid;
+		if (OidIsValid(executor->database))
+			taken++;
+		else if (place < 0)
+			place = i;
+	}
+	if (taken >= limit)
+		place = -1;
+	if (place >= 0)
+	{
+		memset(&board->executors[place], 0, sizeof(BoardExecutor));
+		board->executors[place].database = database;
+		board->executors[place].reserved_at = now;
+	}
+	LWLockRelease(&board->lock);
+	return place;
+}
+
+int
+idem_board_executors(void)
+{
+	Board	   *board = idem_board();
+	int			taken = 0;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	for (int i = 0; i < BOARD_EXECUTORS; i++)
+		taken += OidIsValid(board->executors[i].database);
+	LWLockRelease(&board->lock);
+	return taken;
+}
+
+void
+idem_board_release(int place, bool only_reserved)
+{
+	Board	   *board = idem_board();
+	BoardExecutor *executor = &board->executors[place];
+	Oid			database;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	database = executor->database;
+	if (!only_reserved || executor->pid == 0)
+		executor->database = InvalidOid;
+	for (int i = 0; i < BOARD_DATABASES; i++)
+	{
+		BoardDatabase *entry = &board->databases[i];
+
+		if (entry->scheduler != 0 && (entry->database == database || entry->hungry))
+			SetLatch(entry->scheduler_latch);
+	}
+	LWLockRelease(&board->lock);
+}
+
+void
+idem_board_set_task(int place, int64 task, int64 backfill)
+{
+	Board	   *board = idem_board();
+	BoardExecutor *executor = &board->executors[place];
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	executor->task = task;
+	executor->backfill = backfill;
+	if (task != 0)
+	{
+		BoardDatabase *entry = idem_board_find(board, executor->database, true);
+
+		if (entry != NULL)
+			entry->claims++;
+	}
+	executor->cancel = false;
+	LWLockRelease(&board->lock);
+}
+
+bool
+idem_board_at_hand(int64 task)
+{
+	Board	   *board = idem_board();
+	bool		found = false;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	for (int i = 0; i < BOARD_EXECUTORS && !found; i++)
+	{
+		const BoardExecutor *executor = &board->executors[i];
+
+		found = executor->database == MyDatabaseId && executor->pid != 0 && executor->task == task;
+	}
+	LWLockRelease(&board->lock);
+	return found;
+}
+
+bool
+idem_board_is_canceled(int place)
+{
+	Board	   *board = idem_board();
+	bool		cancel;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	cancel = board->executors[place].cancel;
+	LWLockRelease(&board->lock);
+	return cancel;
+}
+
+int
+idem_board_cancel(Oid database, int64 task, int64 backfill)
+{
+	Board	   *board = idem_board();
+	int			asked = 0;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < BOARD_EXECUTORS; i++)
+	{
+		BoardExecutor *executor = &board->executors[i];
+
+		if (executor->database != database || executor->pid == 0 || executor->task == 0 ||
+			(executor->task != task && (backfill == 0 || executor->backfill != backfill)))
+			continue;
+		executor->cancel = true;
+		kill(executor->pid, SIGINT);
+		asked++;
+	}
+	LWLockRelease(&board->lock);
+	return asked;
+}

@@ -1,0 +1,110 @@
+/*-------------------------------------------------------------------------
+ *
+ * board.h
+ *	  What launcher, schedulers, executors and sessions know of each other.
+ *
+ * A little shared memory: which databases are to be looked at, and who works
+ * there.  Nothing in it has to survive a crash, since all that matters is in
+ * the tables.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_BOARD_H
+#define IDEM_BOARD_H
+
+#include "datatype/timestamp.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#define BOARD_DATABASES		64
+#define BOARD_EXECUTORS		64
+
+/* A database where there is something to do, or will be. */
+typedef struct BoardDatabase
+{
+	Oid			database;		/* InvalidOid: the entry is free */
+	bool		woken;			/* tasks have been submitted since the scheduler looked */
+	bool		starting;		/* a scheduler has been asked for */
+	bool		hungry;			/* it has tasks, but may have no executor */
+	TimestampTz next;			/* when to look, unless woken before; 0: then only */
+	TimestampTz served;			/* when a scheduler left last */
+	int64		claims;			/* how many tasks executors have claimed */
+	pid_t		scheduler;		/* 0: none */
+	Latch	   *scheduler_latch;
+	pid_t		launcher;		/* one of its own, 0: none */
+	Latch	   *launcher_latch;
+} BoardDatabase;
+
+typedef struct BoardExecutor
+{
+	Oid			database;		/* InvalidOid: the place is free */
+	TimestampTz reserved_at;
+	pid_t		pid;			/* 0: not yet there */
+	Latch	   *latch;
+	int64		task;			/* at hand, 0: none */
+	int64		backfill;		/* that it belongs to, 0: none */
+	bool		cancel;			/* the task is to be canceled */
+} BoardExecutor;
+
+typedef struct Board
+{
+	LWLock		lock;			/* of all that follows, but the condition variable */
+	pid_t		launcher;		/* the preloaded one, 0: none */
+	Latch	   *launcher_latch;
+	bool		crowded;		/* databases wait for a scheduler */
+	bool		overflow;		/* a database that was woken found no entry */
+	BoardDatabase databases[BOARD_DATABASES];
+	BoardExecutor executors[BOARD_EXECUTORS];
+	ConditionVariable finished; /* some task has come to its end */
+} Board;
+
+/* Ask for the memory while the server starts. */
+extern void idem_board_init(void);
+
+/* The board, made if it is not there; 53200 if there is no room for it. */
+extern Board *idem_board(void);
+
+/*
+ * The entry of a database, NULL if there is none; with "make" a free one is
+ * taken if there is one.  For holders of the lock.
+ */
+extern BoardDatabase *idem_board_find(Board *board, Oid database, bool make);
+
+/* Free an entry that says nothing.  For holders of the lock. */
+extern void idem_board_tidy(BoardDatabase *entry);
+
+/* There are tasks to look at in a database.  Raises nothing once the board is there. */
+extern void idem_board_wake(Oid database);
+
+/* The same for this database, when the transaction commits. */
+extern void idem_board_wake_at_commit(void);
+
+/* Does somebody else wait for the place that this database takes? */
+extern bool idem_board_others_wait(Oid database);
+
+/* Take a place for an executor; -1 if "limit" of them are taken. */
+extern int	idem_board_reserve(Oid database, int limit);
+
+/* How many are taken. */
+extern int	idem_board_executors(void);
+
+/* Give it back, if nobody came; or leave it. */
+extern void idem_board_release(int place, bool only_reserved);
+
+/* What an executor does now; 0: it waits for a task. */
+extern void idem_board_set_task(int place, int64 task, int64 backfill);
+
+/* Has an executor this task of this database at hand? */
+extern bool idem_board_at_hand(int64 task);
+
+/* Is its task to be canceled? */
+extern bool idem_board_is_canceled(int place);
+
+/*
+ * Ask the executors of a task, or of a backfill, to cancel it; how many there
+ * are.
+ */
+extern int	idem_board_cancel(Oid database, int64 task, int64 backfill);
+
+#endif							/* IDEM_BOARD_H */

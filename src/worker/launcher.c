@@ -1,0 +1,519 @@
+/*-------------------------------------------------------------------------
+ *
+ * launcher.c
+ *	  The process that starts schedulers.
+ *
+ * It is connected to no database, so it is in nobody's way, and has nothing to
+ * do until it is woken: by a session that has committed a task, or at the time
+ * that a scheduler has left on the board.  Then it starts a scheduler in that
+ * database, which stays while there is something to do.
+ *
+ * Tasks may be there that nobody has woken it for: when the server starts, or
+ * in a copy of a database.  So every database is looked at once, by a
+ * scheduler that leaves again.  For new ones it looks into pg_database, once a
+ * minute, if that has changed.
+ *
+ * The preloaded launcher serves all databases.  Without preloading there may
+ * be one for each database whose users asked for it.  They serve just that,
+ * and are otherwise the same.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+#include "worker/board.h"
+#include "worker/launcher.h"
+#include "worker/process.h"
+#include "worker/settings.h"
+
+#define RESTART_SECONDS		1
+#define LOOK_MS				60000	/* how often it looks for new databases */
+#define RETRY_MS			1000	/* after a scheduler could not be started */
+#define RETRY_MAX_MS		60000
+#define START_TIMEOUT_MS	10000
+
+PGDLLEXPORT void idem_import_launcher_main(Datum main_arg);
+
+/* A database that it serves. */
+typedef struct Served
+{
+	Oid			database;
+	bool		listed;			/* it is still there */
+	bool		look;			/* nobody has looked for tasks there */
+	int			failures;		/* starts in a row that failed */
+	TimestampTz retry_at;
+	BackgroundWorkerHandle *handle; /* of the scheduler that was started last, or NULL */
+} Served;
+
+static Oid	only;				/* the database it serves, InvalidOid: all */
+static List *served = NIL;		/* of Served * */
+static bool databases_changed = true;
+
+static Served *
+find_served(Oid database)
+{
+	ListCell   *lc;
+
+	foreach(lc, served)
+	{
+		if (((Served *) lfirst(lc))->database == database)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+static void
+list_database(Form_pg_database form)
+{
+	Served	   *one;
+
+	/* a connection limit below -1 marks what a failed DROP DATABASE has left */
+	if (!form->datallowconn || form->datconnlimit < -1 ||
+		(OidIsValid(only) ? form->oid != only : !idem_settings_serve(NameStr(form->datname))))
+		return;
+
+	one = find_served(form->oid);
+	if (one == NULL)
+	{
+		one = MemoryContextAllocZero(TopMemoryContext, sizeof(Served));
+		one->database = form->oid;
+		one->look = true;
+		served = lappend(served, one);
+	}
+	one->listed = true;
+}
+
+/* Bring the list of databases up to date, from pg_database and the settings. */
+static void
+list_databases(void)
+{
+	Relation	rel;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	databases_changed = false;
+	foreach(lc, served)
+		((Served *) lfirst(lc))->listed = false;
+
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	rel = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(rel, 0, NULL);
+	MemoryContextSwitchTo(TopMemoryContext);
+	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
+		list_database((Form_pg_database) GETSTRUCT(tuple));
+	table_endscan(scan);
+	table_close(rel, AccessShareLock);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+
+	foreach(lc, served)
+	{
+		Served	   *one = lfirst(lc);
+
+		if (one->listed)
+			continue;
+		served = foreach_delete_current(served, lc);
+		if (one->handle != NULL)
+			pfree(one->handle);
+		pfree(one);
+	}
+}
+
+/* Nobody waits for what happens in databases that are not served. */
+static void
+forget_others(Board *board)
+{
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < BOARD_DATABASES; i++)
+	{
+		BoardDatabase *entry = &board->databases[i];
+
+		if (!OidIsValid(entry->database) || entry->launcher != 0 || find_served(entry->database) != NULL)
+			continue;
+		entry->woken = false;
+		entry->next = 0;
+		idem_board_tidy(entry);
+	}
+	LWLockRelease(&board->lock);
+}
+
+static void
+database_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	databases_changed = true;
+}
+
+/* A scheduler that has ended without having signed on has failed to start. */
+static void
+reap(Board *board, Served *one, TimestampTz now)
+{
+	BoardDatabase *entry;
+	bool		failed = false;
+	pid_t		pid;
+
+	if (one->handle == NULL || GetBackgroundWorkerPid(one->handle, &pid) != BGWH_STOPPED)
+		return;
+	pfree(one->handle);
+	one->handle = NULL;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	entry = idem_board_find(board, one->database, false);
+	if (entry != NULL && entry->starting)
+	{
+		entry->starting = false;
+		entry->woken = true;
+		failed = true;
+	}
+	LWLockRelease(&board->lock);
+
+	if (!failed)
+	{
+		one->failures = 0;
+		return;
+	}
+	one->retry_at = TimestampTzPlusMilliseconds(now, Min(RETRY_MS << Min(one->failures, 10), RETRY_MAX_MS));
+	one->failures++;
+	databases_changed = true;
+}
+
+/* Start a scheduler; false if there is no slot for it. */
+static bool
+start_scheduler(Board *board, Served *one, TimestampTz now)
+{
+	BackgroundWorker worker;
+	BoardDatabase *entry;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	entry = idem_board_find(board, one->database, true);
+	if (entry != NULL)
+		entry->starting = true;
+	LWLockRelease(&board->lock);
+	if (entry == NULL)
+		return false;
+
+	idem_process_describe(&worker, "scheduler", "idem_import_scheduler_main", ObjectIdGetDatum(one->database));
+	worker.bgw_notify_pid = MyProcPid;
+	if (RegisterDynamicBackgroundWorker(&worker, &one->handle))
+	{
+		one->look = false;
+		return true;
+	}
+
+	one->handle = NULL;
+	one->retry_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	entry->starting = false;
+	entry->woken = true;
+	LWLockRelease(&board->lock);
+	return false;
+}
+
+typedef struct Turn
+{
+	bool		due;
+	bool		running;		/* there is a scheduler */
+	TimestampTz next;			/* not due yet, but then */
+	TimestampTz served;
+} Turn;
+
+static Turn
+look_at(Board *board, const Served *one, TimestampTz now)
+{
+	Turn		turn = {0};
+	BoardDatabase *entry;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	entry = idem_board_find(board, one->database, false);
+	turn.due = one->look;
+	if (entry != NULL && entry->launcher != 0 && !OidIsValid(only))
+		turn.due = false;
+	else if (entry != NULL)
+	{
+		turn.running = entry->scheduler != 0 || entry->starting;
+		turn.due = turn.due || entry->woken || (entry->next != 0 && entry->next <= now);
+		turn.next = entry->next;
+		turn.served = entry->served;
+	}
+	LWLockRelease(&board->lock);
+
+	if (turn.running || one->handle != NULL)
+	{
+		turn.due = false;
+		turn.next = 0;
+		turn.running = true;
+	}
+	else if (turn.due && one->retry_at > now)
+	{
+		turn.due = false;
+		turn.next = one->retry_at;
+	}
+	return turn;
+}
+
+/*
+ * Start schedulers where there is something to do: who has waited longest
+ * first, and no more of them than there can be executors.  Returns when to
+ * look again.
+ */
+static TimestampTz
+start_schedulers(Board *board)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz next = TimestampTzPlusMilliseconds(now, LOOK_MS);
+	Served	   *first = NULL;
+	bool		waiting = false;
+
+	do
+	{
+		TimestampTz first_served = 0;
+		int			running = 0;
+		int			due = 0;
+		ListCell   *lc;
+
+		first = NULL;
+		foreach(lc, served)
+		{
+			Served	   *one = lfirst(lc);
+			Turn		turn;
+
+			reap(board, one, now);
+			turn = look_at(board, one, now);
+			running += turn.running;
+			due += turn.due;
+			if (turn.due && (first == NULL || turn.served < first_served))
+			{
+				first = one;
+				first_served = turn.served;
+			}
+			if (!turn.due)
+				next = idem_process_earlier(next, turn.next);
+		}
+		waiting = due > 0 && running >= idem_max_workers;
+		if (waiting || (first != NULL && !start_scheduler(board, first, now)))
+		{
+			next = idem_process_earlier(next, TimestampTzPlusMilliseconds(now, RETRY_MS));
+			first = NULL;
+		}
+	} while (first != NULL);
+
+	if (!OidIsValid(only))
+		board->crowded = waiting && idem_max_workers > 0;
+	if (waiting && idem_max_workers == 0)
+		next = TimestampTzPlusMilliseconds(now, LOOK_MS);
+	return next;
+}
+
+static void
+sign_off(int code, Datum arg)
+{
+	Board	   *board = idem_board();
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	if (OidIsValid(only))
+	{
+		BoardDatabase *entry = idem_board_find(board, only, false);
+
+		if (entry != NULL && entry->launcher == MyProcPid)
+		{
+			entry->launcher = 0;
+			idem_board_tidy(entry);
+		}
+	}
+	else if (board->launcher == MyProcPid)
+	{
+		board->launcher = 0;
+		board->crowded = false;
+	}
+	LWLockRelease(&board->lock);
+}
+
+/* False if there is one already. */
+static bool
+sign_on(Board *board)
+{
+	BoardDatabase *entry = NULL;
+	bool		first;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	if (OidIsValid(only))
+	{
+		entry = idem_board_find(board, only, true);
+		first = entry != NULL && entry->launcher == 0;
+	}
+	else
+		first = board->launcher == 0;
+	if (first && entry != NULL)
+	{
+		entry->launcher = MyProcPid;
+		entry->launcher_latch = MyLatch;
+	}
+	else if (first)
+	{
+		board->launcher = MyProcPid;
+		board->launcher_latch = MyLatch;
+	}
+	LWLockRelease(&board->lock);
+	if (first)
+		on_shmem_exit(sign_off, (Datum) 0);
+	return first;
+}
+
+/* A database was woken that found no place on the board: look at all of them. */
+static void
+look_at_all(Board *board)
+{
+	ListCell   *lc;
+
+	board->overflow = false;
+	foreach(lc, served)
+		((Served *) lfirst(lc))->look = true;
+}
+
+/* Has somebody been woken, or left, whom the list does not know? */
+static bool
+unknown_on(Board *board)
+{
+	bool		unknown = false;
+
+	if (OidIsValid(only))
+		return false;
+	LWLockAcquire(&board->lock, LW_SHARED);
+	for (int i = 0; i < BOARD_DATABASES && !unknown; i++)
+	{
+		BoardDatabase *entry = &board->databases[i];
+
+		unknown = OidIsValid(entry->database) && (entry->woken || entry->next != 0) && entry->launcher == 0 &&
+			find_served(entry->database) == NULL;
+	}
+	LWLockRelease(&board->lock);
+	return unknown;
+}
+
+/*
+ * Entry point.  main_arg: the database to serve, InvalidOid for all.
+ */
+void
+idem_import_launcher_main(Datum main_arg)
+{
+	Board	   *board;
+
+	only = DatumGetObjectId(main_arg);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+	MemoryContextSwitchTo(TopMemoryContext);
+
+	board = idem_board();
+	if (!sign_on(board))
+		proc_exit(0);
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, database_changed, (Datum) 0);
+
+	while (!ShutdownRequestPending)
+	{
+		TimestampTz next;
+
+		/* hears what has changed */
+		StartTransactionCommand();
+		CommitTransactionCommand();
+		MemoryContextSwitchTo(TopMemoryContext);
+
+		if (databases_changed || unknown_on(board))
+		{
+			list_databases();
+			if (OidIsValid(only) && served == NIL)
+				proc_exit(0);
+			if (!OidIsValid(only))
+				forget_others(board);
+		}
+		if (board->overflow && !OidIsValid(only))
+			look_at_all(board);
+		next = start_schedulers(board);
+		if (idem_process_wait(next))
+			databases_changed = true;
+	}
+	/* one that was asked for is not to come back when it is told to go */
+	proc_exit(OidIsValid(only) ? 0 : 1);
+}
+
+void
+idem_launcher_init(void)
+{
+	BackgroundWorker worker;
+
+	idem_process_describe(&worker, "launcher", "idem_import_launcher_main", ObjectIdGetDatum(InvalidOid));
+	worker.bgw_restart_time = RESTART_SECONDS;
+	RegisterBackgroundWorker(&worker);
+}
+
+int
+idem_launcher_pid(void)
+{
+	Board	   *board = idem_board();
+	BoardDatabase *entry;
+	int			pid = 0;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	entry = idem_board_find(board, MyDatabaseId, false);
+	if (entry != NULL)
+		pid = entry->launcher;
+	if (pid == 0)
+		pid = board->launcher;
+	LWLockRelease(&board->lock);
+
+	if (pid == board->launcher && !idem_settings_serve(get_database_name(MyDatabaseId)))
+		pid = 0;
+	return pid;
+}
+
+int
+idem_launcher_start(void)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), START_TIMEOUT_MS);
+	int			pid;
+
+	idem_process_describe(&worker, "launcher", "idem_import_launcher_main", ObjectIdGetDatum(MyDatabaseId));
+	worker.bgw_restart_time = RESTART_SECONDS;
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("out of background worker slots"),
+				 errhint("You might need to increase max_worker_processes.")));
+
+	/* if somebody else has started one at the same time, one of them gives way */
+	while ((pid = idem_launcher_pid()) == 0)
+	{
+		if (GetCurrentTimestamp() >= give_up)
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					 errmsg("the worker does not start"),
+					 errhint("More details may be available in the server log.")));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return pid;
+}

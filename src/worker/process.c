@@ -1,0 +1,86 @@
+/*-------------------------------------------------------------------------
+ *
+ * process.c
+ *	  What launcher, scheduler and executor have in common.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+#include "worker/process.h"
+
+void
+idem_process_describe(BackgroundWorker *worker, const char *kind, const char *main_function, Datum arg)
+{
+	memset(worker, 0, sizeof(BackgroundWorker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = BGW_NEVER_RESTART;
+	strlcpy(worker->bgw_library_name, "idem_import", sizeof(worker->bgw_library_name));
+	strlcpy(worker->bgw_function_name, main_function, sizeof(worker->bgw_function_name));
+	snprintf(worker->bgw_name, sizeof(worker->bgw_name), "idem_import %s", kind);
+	strlcpy(worker->bgw_type, worker->bgw_name, sizeof(worker->bgw_type));
+	worker->bgw_main_arg = arg;
+}
+
+bool
+idem_process_reload(void)
+{
+	if (!ConfigReloadPending)
+		return false;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	return true;
+}
+
+bool
+idem_process_wait(TimestampTz until)
+{
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	long		timeout = 0;
+
+	if (until != 0)
+	{
+		events |= WL_TIMEOUT;
+		/* rounded up, lest we come a little too early, again and again */
+		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until) + 1;
+	}
+	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	/* nothing is going on that could be canceled */
+	QueryCancelPending = false;
+	CHECK_FOR_INTERRUPTS();
+	return idem_process_reload();
+}
+
+TimestampTz
+idem_process_earlier(TimestampTz a, TimestampTz b)
+{
+	if (a == 0 || b == 0)
+		return a + b;
+	return Min(a, b);
+}
+
+/*
+ * Who does that holds the lock on the database, and waits some seconds for
+ * others to leave.  To connect takes the weakest lock that conflicts.
+ */
+bool
+idem_process_in_the_way(void)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
+	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	(void) LockRelease(&tag, RowExclusiveLock, false);
+	return false;
+}

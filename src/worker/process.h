@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ *
+ * process.h
+ *	  What launcher, scheduler and executor have in common.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef IDEM_PROCESS_H
+#define IDEM_PROCESS_H
+
+#include "datatype/timestamp.h"
+#include "postmaster/bgworker.h"
+
+/* Describe a background worker: "idem_import <kind>". */
+extern void idem_process_describe(BackgroundWorker *worker, const char *kind, const char *main_function, Datum arg);
+
+/* Reload settings if that was asked for; says whether. */
+extern bool idem_process_reload(void);
+
+/* Wait for the latch, a signal, or until then (0: for ever); and reload. */
+extern bool idem_process_wait(TimestampTz until);
+
+/* The earlier of two times, of which 0 is never. */
+extern TimestampTz idem_process_earlier(TimestampTz a, TimestampTz b);
+
+/*
+ * Does somebody wait to drop, rename or copy this database, and for us to
+ * leave it?
+ */
+extern bool idem_process_in_the_way(void);
+
+#endif							/* IDEM_PROCESS_H */

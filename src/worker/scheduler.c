@@ -1,0 +1,350 @@
+/*-------------------------------------------------------------------------
+ *
+ * scheduler.c
+ *	  The process that sees to the tasks of one database.
+ *
+ * It starts executors, as many as there are tasks and places for them, and
+ * leaves once there is nothing more to do; when the next task becomes due it
+ * has left on the board.  Tasks are claimed by the executors themselves: it
+ * only counts.
+ *
+ * Places are for all databases.  When others wait for one, a database that had
+ * its turn gives up its places, and goes to the end of the line.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "commands/extension.h"
+#include "ledger/queue.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "worker/board.h"
+#include "worker/process.h"
+#include "worker/record.h"
+#include "worker/scheduler.h"
+#include "worker/settings.h"
+
+#define RETRY_MS	1000	/* after an executor could not be started */
+#define SIT_OUT_MAX_MS	60000	/* after executors found nothing they could claim */
+
+PGDLLEXPORT void idem_import_scheduler_main(Datum main_arg);
+
+static Oid	database;
+static BackgroundWorkerHandle *handles[BOARD_EXECUTORS];
+static bool in_the_way = false;
+
+/* What it knows after a look at tables and board. */
+typedef struct Outlook
+{
+	QueueOutlook queue;
+	int			executors;		/* of ours */
+	int			idle;			/* of these, without a task */
+	int64		claims;			/* of ours, ever */
+} Outlook;
+
+static void
+sign_off(int code, Datum arg)
+{
+	Board	   *board = idem_board();
+	BoardDatabase *entry;
+	Latch	   *latch = NULL;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	entry = idem_board_find(board, database, false);
+	if (entry != NULL && entry->scheduler == MyProcPid)
+	{
+		entry->scheduler = 0;
+		entry->hungry = false;
+		entry->served = GetCurrentTimestamp();
+		/* not a farewell: whoever comes next is to look */
+		if (code != 0)
+			entry->woken = true;
+		latch = entry->launcher != 0 ? entry->launcher_latch : board->launcher_latch;
+		idem_board_tidy(entry);
+	}
+	LWLockRelease(&board->lock);
+	if (latch != NULL)
+		SetLatch(latch);
+}
+
+/* False if there is one already.  *expected: it was woken because there is something to do. */
+static bool
+sign_on(bool *expected)
+{
+	Board	   *board = idem_board();
+	BoardDatabase *entry;
+	bool		first;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	entry = idem_board_find(board, database, true);
+	first = entry != NULL && entry->scheduler == 0;
+	if (first)
+	{
+		*expected = entry->woken || (entry->next != 0 && entry->next <= GetCurrentTimestamp());
+		entry->starting = false;
+		entry->hungry = false;
+		entry->scheduler = MyProcPid;
+		entry->scheduler_latch = MyLatch;
+		/* until it has looked, there may be something */
+		entry->woken = true;
+	}
+	LWLockRelease(&board->lock);
+	if (first)
+		on_shmem_exit(sign_off, (Datum) 0);
+	return first;
+}
+
+/*
+ * Leave, unless it has been woken meanwhile.  next: when to come back, 0: when
+ * woken.
+ */
+static void
+leave(TimestampTz next)
+{
+	Board	   *board = idem_board();
+	BoardDatabase *entry;
+	bool		woken;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	entry = idem_board_find(board, database, true);
+	woken = entry->woken;
+	entry->next = next;
+	LWLockRelease(&board->lock);
+	if (!woken)
+		proc_exit(0);
+}
+
+static void
+heed_wakeups(void)
+{
+	Board	   *board = idem_board();
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	idem_board_find(board, database, true)->woken = false;
+	LWLockRelease(&board->lock);
+}
+
+/* Look into the tables; nothing to do where the extension is not. */
+static void
+look_at_queue(QueueOutlook *outlook)
+{
+	memset(outlook, 0, sizeof(QueueOutlook));
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	in_the_way = idem_process_in_the_way();
+	if (!in_the_way && OidIsValid(get_extension_oid("idem_import", true)))
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		pgstat_report_activity(STATE_RUNNING, "looking for tasks");
+		idem_queue_look(BOARD_EXECUTORS, idem_board_at_hand, outlook);
+		PopActiveSnapshot();
+	}
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+/* Executors that ended before they came have left their place taken. */
+static void
+reap_executors(void)
+{
+	pid_t		pid;
+
+	for (int i = 0; i < BOARD_EXECUTORS; i++)
+	{
+		if (handles[i] == NULL || GetBackgroundWorkerPid(handles[i], &pid) != BGWH_STOPPED)
+			continue;
+		pfree(handles[i]);
+		handles[i] = NULL;
+	}
+}
+
+static void
+look_at_executors(Outlook *outlook)
+{
+	Board	   *board = idem_board();
+
+	outlook->executors = 0;
+	outlook->idle = 0;
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	outlook->claims = idem_board_find(board, database, true)->claims;
+	for (int i = 0; i < BOARD_EXECUTORS; i++)
+	{
+		BoardExecutor *executor = &board->executors[i];
+
+		if (executor->database != database)
+			continue;
+		if (executor->pid == 0 && handles[i] == NULL)
+		{
+			executor->database = InvalidOid;
+			continue;
+		}
+		outlook->executors++;
+		outlook->idle += executor->task == 0;
+	}
+	LWLockRelease(&board->lock);
+}
+
+static void
+wake_idle(int n)
+{
+	Board	   *board = idem_board();
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	for (int i = 0; i < BOARD_EXECUTORS && n > 0; i++)
+	{
+		BoardExecutor *executor = &board->executors[i];
+
+		if (executor->database != database || executor->task != 0)
+			continue;
+		if (executor->pid != 0)
+			SetLatch(executor->latch);
+		n--;
+	}
+	LWLockRelease(&board->lock);
+}
+
+static void
+set_hungry(bool hungry)
+{
+	Board	   *board = idem_board();
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	idem_board_find(board, database, true)->hungry = hungry;
+	LWLockRelease(&board->lock);
+}
+
+/* Start that many, if there are places; when to try again, 0 if all went well. */
+static TimestampTz
+start_executors(int n, bool has_some)
+{
+	bool		hungry = false;
+	TimestampTz retry = 0;
+
+	for (; n > 0 && retry == 0; n--)
+	{
+		BackgroundWorker worker;
+		int			place = idem_board_reserve(database, idem_max_workers);
+
+		if (place < 0)
+		{
+			hungry = !has_some;
+			break;
+		}
+		if (handles[place] != NULL)
+			pfree(handles[place]);
+		handles[place] = NULL;
+		idem_process_describe(&worker, "executor", "idem_import_executor_main", Int32GetDatum(place));
+		worker.bgw_notify_pid = MyProcPid;
+		if (RegisterDynamicBackgroundWorker(&worker, &handles[place]))
+			has_some = true;
+		else
+		{
+			handles[place] = NULL;
+			idem_board_release(place, true);
+			retry = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
+		}
+	}
+	set_hungry(hungry);
+	return retry;
+}
+
+static void
+serve(void)
+{
+	TimestampTz began = GetCurrentTimestamp();
+	TimestampTz idle_since = 0;
+	TimestampTz sit_out_until = 0;
+	int			fruitless = 0;
+	bool		started = false;	/* executors, since the last claim */
+	int64		claims_before = 0;
+
+	for (;;)
+	{
+		Outlook		outlook;
+		TimestampTz now;
+		TimestampTz until;
+		bool		turn_over;
+		int			wanted;
+
+		heed_wakeups();
+		look_at_queue(&outlook.queue);
+		reap_executors();
+		look_at_executors(&outlook);
+		now = GetCurrentTimestamp();
+
+		/* executors that came for a task, and went without one */
+		if (outlook.claims != claims_before || outlook.queue.tasks == 0)
+			fruitless = 0;
+		else if (outlook.executors == 0 && started)
+			sit_out_until = TimestampTzPlusMilliseconds(now, Min(IDEM_LINGER_MS << Min(fruitless++, 6), SIT_OUT_MAX_MS));
+		started = started && outlook.claims == claims_before && outlook.executors > 0;
+		claims_before = outlook.claims;
+
+		turn_over = in_the_way ||
+			(TimestampDifferenceExceeds(began, now, IDEM_TURN_MS) && idem_board_others_wait(database));
+		wanted = (int) Min(outlook.queue.tasks, idem_max_workers);
+		until = outlook.queue.next;
+		if (turn_over || now < sit_out_until)
+		{
+			until = idem_process_earlier(until, turn_over ? 0 : sit_out_until);
+			wanted = 0;
+		}
+		wake_idle(Min(wanted, outlook.idle));
+		if (wanted > outlook.idle)
+		{
+			until = idem_process_earlier(until, start_executors(wanted - outlook.idle, outlook.executors > 0));
+			started = true;
+		}
+		else
+			set_hungry(false);
+
+		if (turn_over && outlook.executors == 0)
+			leave(TimestampTzPlusMilliseconds(now, in_the_way ? RETRY_MS : 1));
+		if (outlook.queue.tasks > 0 || outlook.executors > 0)
+			idle_since = 0;
+		else
+		{
+			if (idle_since == 0)
+				idle_since = now;
+			if (TimestampDifferenceExceeds(idle_since, now, IDEM_LINGER_MS))
+				leave(outlook.queue.next);
+			until = idem_process_earlier(until, TimestampTzPlusMilliseconds(idle_since, IDEM_LINGER_MS));
+		}
+		(void) idem_process_wait(until);
+	}
+}
+
+/*
+ * Entry point.  main_arg: the database.
+ */
+void
+idem_import_scheduler_main(Datum main_arg)
+{
+	bool		expected = false;
+
+	database = DatumGetObjectId(main_arg);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, die);
+	BackgroundWorkerUnblockSignals();
+	MemoryContextSwitchTo(TopMemoryContext);
+
+	if (!sign_on(&expected))
+		proc_exit(0);
+	/* both can get ready at the same time */
+	if (expected)
+		(void) start_executors(1, false);
+	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
+	idem_record_settings();
+	serve();
+}

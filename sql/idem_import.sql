@@ -593,7 +593,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'idem_import_prune';
 
 COMMENT ON FUNCTION idem_import_prune(interval)
-	IS 'delete history and resolved rejects of the imports that one may run, and done effects, older than that or all; returns how many';
+	IS 'delete history and resolved rejects of the imports that one may run, done effects and finished tasks, older than that or all; returns how many';
 
 CREATE FUNCTION idem_import_effect_add(key text, kind text, payload jsonb, approval boolean DEFAULT false) RETURNS text
 LANGUAGE c VOLATILE PARALLEL UNSAFE

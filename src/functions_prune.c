@@ -14,6 +14,7 @@
 #include "fmgr.h"
 #include "ledger/effect.h"
 #include "ledger/history.h"
+#include "ledger/queue.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -42,8 +43,8 @@ prune_before(const Interval *older_than)
 /*
  * idem_import_prune(older_than) returns bigint
  *
- * The rows of history, the resolved rejects and the done effects that were deleted.  Errors:
- * 22023 for a negative age, 25006 where nothing can be written.
+ * The rows of history, the resolved rejects, the done effects and the finished
+ * tasks that were deleted.  Errors: 22023 for a negative age, 25006 where nothing can be written.
  */
 Datum
 idem_import_prune(PG_FUNCTION_ARGS)
@@ -65,5 +66,6 @@ idem_import_prune(PG_FUNCTION_ARGS)
 	deleted = idem_history_prune(before, who, dropped);
 	deleted += idem_reject_prune(before, who, dropped);
 	deleted += idem_effect_prune(before, who);
+	deleted += idem_queue_prune(before, who, dropped);
 	PG_RETURN_INT64((int64) deleted);
 }

@@ -77,6 +77,14 @@ extern bool idem_queue_cancel_orphans(int64 number, bool is_backfill, AtHand at_
 /* The import is dropped: cancel its pending tasks; with purge forget all of them. */
 extern void idem_queue_drop(const char *import, bool purge);
 
+/*
+ * Delete tasks that came to their end before that time, but for those of
+ * backfills at work, and backfills that have none left; of imports that the
+ * role may run, with "dropped" also of those that are there no more.  Returns
+ * how many tasks.
+ */
+extern uint64 idem_queue_prune(TimestampTz before, Oid who, bool dropped);
+
 /* Look what there is to do; needs no more than "limit" counted. */
 extern void idem_queue_look(int64 limit, AtHand at_hand, QueueOutlook *outlook);
 

@@ -133,6 +133,17 @@ SELECT try('SELECT idem_import_backfill(''days'', ''2026-01-01'', ''2026-01-02''
 SELECT try('SELECT idem_import_cancel(' || :a || ')');
 COMMIT;
 
+-- what is finished may be forgotten
+SET ROLE regress_idem_passer;
+SELECT idem_import_prune();
+SET ROLE regress_idem_clerk;
+SELECT count(*) AS finished FROM idem_import_queue WHERE finished_at IS NOT NULL \gset
+SELECT count(*) AS runs FROM idem_import_history \gset
+SELECT idem_import_prune('1 hour');
+SELECT idem_import_prune() = :finished + :runs, :finished > 3;
+SELECT count(*) FROM idem_import_queue WHERE finished_at IS NOT NULL;
+SELECT backfill = :f, backfill = :i FROM idem_import_backfill WHERE backfill IN (:f, :g, :i);
+
 -- a dropped import takes what is pending along; with purge all of it
 SELECT idem_import_drop('days');
 RESET ROLE;
@@ -156,6 +167,10 @@ ALTER SYSTEM SET idem_import.databases = 'a b,,c';
 \set VERBOSITY default
 SELECT try('SET idem_import.nothing = 3');
 
+DELETE FROM idem_import_queue;
+DELETE FROM idem_import_backfill;
+DELETE FROM idem_import_ledger;
+DELETE FROM idem_import_history;
 SET client_min_messages = warning;
 DROP SCHEMA queue CASCADE;
 DROP ROLE regress_idem_clerks_friend, regress_idem_passer, regress_idem_clerk;

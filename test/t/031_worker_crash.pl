@@ -8,12 +8,15 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
+# more of both take longer: a hundred kills need some naps of half a second
 my $kills = $ENV{IDEM_KILLS} || 12;
+my $nap = $ENV{IDEM_NAP} || 0.1;
 my $node = PostgreSQL::Test::Cluster->new('crash');
 $node->init;
-$node->append_conf('postgresql.conf', <<'CONF');
+$node->append_conf('postgresql.conf', <<"CONF");
 shared_preload_libraries = 'idem_import'
 restart_after_crash = on
+idem_test.nap = $nap
 CONF
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
@@ -26,7 +29,7 @@ CREATE TABLE applied (day date, n bigint);
 -- slow enough to be hit; counts how often the rows of a unit have been inserted
 CREATE FUNCTION count_rows() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
 	INSERT INTO applied SELECT day, count(*) FROM fresh GROUP BY day;
-	PERFORM pg_sleep(0.01 + random() / 20);
+	PERFORM pg_sleep(current_setting('idem_test.nap')::float * random());
 	RETURN NULL;
 END$$;
 CREATE TRIGGER t AFTER INSERT ON dst REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION count_rows();

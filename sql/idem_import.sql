@@ -321,12 +321,12 @@ CREATE TABLE idem_import_queue (
 
 -- What is pending is found in the order in which it is claimed, and so is what
 -- becomes due; what is done costs nothing.
-CREATE INDEX idem_import_queue_pending ON idem_import_queue (coalesce(backfill, 0), priority DESC, task)
+CREATE INDEX idem_import_queue_pending ON idem_import_queue (coalesce(backfill, 0), (- priority::bigint), task)
 	WHERE status = 'pending';
 CREATE INDEX idem_import_queue_due ON idem_import_queue (run_after) WHERE status = 'pending';
 CREATE INDEX idem_import_queue_running ON idem_import_queue (task) WHERE status = 'running';
 CREATE INDEX idem_import_queue_backfill ON idem_import_queue (backfill, status) WHERE backfill IS NOT NULL;
-CREATE INDEX idem_import_queue_import ON idem_import_queue (import, scope) WHERE status IN ('pending', 'running');
+CREATE INDEX idem_import_queue_import ON idem_import_queue (import, scope) WHERE status = 'pending';
 
 -- the same pending task is there once
 CREATE UNIQUE INDEX idem_import_queue_once ON idem_import_queue (import, coalesce(scope, ''))

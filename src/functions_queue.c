@@ -227,7 +227,7 @@ idem_import_cancel(PG_FUNCTION_ARGS)
 
 	canceled = idem_queue_cancel(number, item.is_backfill);
 	asked = idem_board_cancel(MyDatabaseId, item.is_backfill ? 0 : number, item.is_backfill ? number : 0);
-	if (asked == 0 && idem_queue_cancel_orphans(number, item.is_backfill, idem_board_at_hand))
+	if (asked == 0 && idem_queue_cancel_orphans(number, item.is_backfill, idem_board_read_hands))
 		canceled = true;
 	PG_RETURN_BOOL(canceled || asked > 0);
 }

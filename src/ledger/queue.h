@@ -29,6 +29,7 @@ typedef struct Task
 	char	   *import;
 	char	   *scope;			/* or NULL */
 	Oid			owner;			/* of the import; InvalidOid: there is no such import any more */
+	bool		put_back;		/* the claim has made other tasks pending */
 } Task;
 
 typedef enum Claim
@@ -38,8 +39,17 @@ typedef enum Claim
 	CLAIM_TASK
 } Claim;
 
-/* Has a process that lives this task at hand? */
-typedef bool (*AtHand) (int64 task);
+/* Tasks that living processes have at hand. */
+#define QUEUE_HANDS		64
+
+typedef struct QueueHands
+{
+	int64		generation;		/* another one whenever a task may have become pending, or was left behind */
+	int			n;
+	int64		tasks[QUEUE_HANDS];
+} QueueHands;
+
+typedef void (*ReadHands) (QueueHands *hands);
 
 /* How much there is to do. */
 typedef struct QueueOutlook
@@ -72,7 +82,7 @@ extern bool idem_queue_cancel(int64 number, bool is_backfill);
  * Cancel tasks that are running to the table, while their executor is gone.
  * Says whether there was any.
  */
-extern bool idem_queue_cancel_orphans(int64 number, bool is_backfill, AtHand at_hand);
+extern bool idem_queue_cancel_orphans(int64 number, bool is_backfill, ReadHands read_hands);
 
 /* The import is dropped: cancel its pending tasks; with purge forget all of them. */
 extern void idem_queue_drop(const char *import, bool purge);
@@ -86,14 +96,21 @@ extern void idem_queue_drop(const char *import, bool purge);
 extern uint64 idem_queue_prune(TimestampTz before, Oid who, bool dropped);
 
 /* Look what there is to do; needs no more than "limit" counted. */
-extern void idem_queue_look(int64 limit, AtHand at_hand, QueueOutlook *outlook);
+extern void idem_queue_look(int64 limit, ReadHands read_hands, QueueOutlook *outlook);
 
 /*
  * Claim the next task, if its import belongs to owner (InvalidOid: any).  On
  * success hold(task) has been called, after which the caller must be known to
  * have it at hand.  On CLAIM_OTHERS the transaction is to be rolled back.
  */
-extern Claim idem_queue_claim(Oid owner, Task *task, AtHand at_hand, void (*hold) (const Task *task));
+extern Claim idem_queue_claim(Oid owner, Task *task, ReadHands read_hands, void (*hold) (const Task *task));
+
+/*
+ * A task that was left behind is to go on, at once at first.  If that happens
+ * again and again, it waits, and in the end it is given up.  Says whether it
+ * goes on.
+ */
+extern bool idem_queue_pick_up(int64 task, bool *waits);
 
 /* The task is done, by the run that is named; in the transaction that applied its last rows. */
 extern void idem_queue_done(int64 task, int64 run_id);

@@ -1,18 +1,25 @@
 /*-------------------------------------------------------------------------
  *
  * queue_claim.c
- *	  Tasks as the worker sees them: which comes next, and what became of it.
+ *	  Which task comes next.
  *
  * Who claims a task sets it to running in a transaction of its own, before he
  * begins.  That word in the table is for people to read.  Who has a task at
  * hand the processes know of each other, and that goes with them: a task that
  * is running, and that nobody has at hand, was left behind.  It is the first
- * to be claimed.
+ * to be claimed.  (The word must be on disk, all the same: of a task that takes
+ * the server down with it there would be no trace, and no end.)
  *
  * Tasks of one backfill stand in one lane, all others in lane 0.  Of each lane
  * only the first that is due is looked at, unless the lane already has as many
  * running as it may: so what a claim costs does not depend on how many wait.
- * Claims come one at a time.
+ *
+ * Nor does it depend on how many are done.  As long as somebody's snapshot is
+ * older, an index keeps what is done, and to find the first that is not means
+ * to pass all of them.  So each process remembers where it found the first of
+ * each lane, and starts there the next time.  Tasks that become pending may
+ * stand before that; who makes them so says it after his commit, and all begin
+ * anew.
  *
  *-------------------------------------------------------------------------
  */
@@ -26,17 +33,24 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/array.h"
-#include "utils/elog.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-/*
- * Executors end when the server does, which is nothing to hold against a task.
- * One that takes the server with it, though, must come to an end.
- */
-#define INTERRUPTED_AT_ONCE		2	/* so often it goes on at once, after that it waits */
-#define INTERRUPTED_PER_ATTEMPT	2	/* so many times max_attempts it is given up */
+/* The first pending task of a lane, when it was looked for last. */
+typedef struct Lane
+{
+	int64		lane;
+	int64		rank;			/* -priority */
+	int64		task;
+} Lane;
+
+/* What this process remembers, of the generation it was found in. */
+static MemoryContext memory = NULL;
+static int64 generation = -1;
+static List *lanes = NIL;		/* of Lane * */
+static List *left_behind = NIL; /* of int64 *: they may be */
 
 /* Claims come one at a time: an object of class idem_import_queue, without a number. */
 static void
@@ -48,6 +62,27 @@ lock_claims(void)
 	sql_house_find(&house);
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("idem_import_queue", house.schema_oid), 0, 0);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+static bool
+at_hand(const QueueHands *hands, int64 task)
+{
+	for (int i = 0; i < hands->n; i++)
+	{
+		if (hands->tasks[i] == task)
+			return true;
+	}
+	return false;
+}
+
+/* The planner knows nothing of a queue whose statistics are from another hour. */
+static void
+prefer_indexes(void)
+{
+	static const char *const off[] = {"enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"};
+
+	for (int i = 0; i < lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*
@@ -88,57 +123,167 @@ running(int64 task, int64 backfill)
 }
 
 /*
- * WITH RECURSIVE lanes (lane) AS (<each that has pending tasks, by loose index scan>)
+ * The first pending task from a place on:
+ *
+ * SELECT coalesce(backfill, 0) AS lane, - priority::bigint AS rank, task FROM idem_import_queue
+ * WHERE status = 'pending' AND (coalesce(backfill, 0), - priority::bigint, task) >= ($1, $2, $3)
+ * ORDER BY 1, 2, 3 LIMIT 1
+ */
+static bool
+first_pending(Lane *place)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SqlParam	param[] = {sql_int8(place->lane), sql_int8(place->rank), sql_int8(place->task)};
+	House		house;
+	SqlRow		row;
+	bool		found;
+
+	sql_house_enter(&house);
+	prefer_indexes();
+	found = sql_row(psprintf("SELECT coalesce(backfill, 0) AS lane, - priority::bigint AS rank, task "
+							 "FROM %sidem_import_queue WHERE status = 'pending' "
+							 "AND (coalesce(backfill, 0), - priority::bigint, task) >= ($1, $2, $3) "
+							 "ORDER BY coalesce(backfill, 0), - priority::bigint, task LIMIT 1", house.schema),
+					sql_params(lengthof(param), param), true, cxt, &row);
+	sql_house_leave(&house);
+	if (!found)
+		return false;
+	place->lane = sql_column_int8(&row, "lane", 0);
+	place->rank = sql_column_int8(&row, "rank", 0);
+	place->task = sql_column_int8(&row, "task", 0);
+	return true;
+}
+
+/* Look at everything. */
+static void
+begin_anew(const QueueHands *hands)
+{
+	MemoryContext oldcxt;
+	List	   *tasks;
+	ListCell   *lc;
+	Lane		place = {0, PG_INT64_MIN, PG_INT64_MIN};
+
+	if (memory == NULL)
+		memory = AllocSetContextCreate(TopMemoryContext, "idem_import lanes", ALLOCSET_SMALL_SIZES);
+	generation = -1;
+	lanes = NIL;
+	left_behind = NIL;
+	MemoryContextReset(memory);
+
+	while (first_pending(&place))
+	{
+		CHECK_FOR_INTERRUPTS();
+		oldcxt = MemoryContextSwitchTo(memory);
+		lanes = lappend(lanes, memcpy(palloc(sizeof(Lane)), &place, sizeof(Lane)));
+		MemoryContextSwitchTo(oldcxt);
+		place.lane++;
+		place.rank = PG_INT64_MIN;
+		place.task = PG_INT64_MIN;
+	}
+	tasks = running(0, 0);
+	oldcxt = MemoryContextSwitchTo(memory);
+	foreach(lc, tasks)
+	{
+		if (!at_hand(hands, *(int64 *) lfirst(lc)))
+			left_behind = lappend(left_behind, memcpy(palloc(sizeof(int64)), lfirst(lc), sizeof(int64)));
+	}
+	MemoryContextSwitchTo(oldcxt);
+	generation = hands->generation;
+}
+
+/* Bring what is remembered up to date. */
+static void
+remember(const QueueHands *hands)
+{
+	ListCell   *lc;
+
+	if (generation != hands->generation)
+	{
+		begin_anew(hands);
+		return;
+	}
+	foreach(lc, lanes)
+	{
+		Lane	   *lane = lfirst(lc);
+		Lane		first = *lane;
+
+		if (first_pending(&first) && first.lane == lane->lane)
+			*lane = first;
+		else
+			lanes = foreach_delete_current(lanes, lc);
+	}
+}
+
+/*
  * SELECT q.task ...
- * FROM lanes CROSS JOIN LATERAL (
+ * FROM unnest($3, $4, $5) AS l (lane, rank, task) CROSS JOIN LATERAL (
  *    SELECT ... FROM idem_import_queue q
- *    WHERE q.status = 'pending' AND coalesce(q.backfill, 0) = lanes.lane AND q.run_after <= $1
+ *    WHERE q.status = 'pending' AND coalesce(q.backfill, 0) = l.lane
+ *       AND (- q.priority::bigint, q.task) >= (l.rank, l.task) AND q.run_after <= $1
  *       AND NOT EXISTS (<the same import and scope, running>)
- *    ORDER BY q.priority DESC, q.task
+ *    ORDER BY - q.priority::bigint, q.task
  *    LIMIT <what the lane may still run, at most $2>
  *    <FOR UPDATE SKIP LOCKED>) q
  *
- * %1$s: our schema; %2$s: the columns; %3$s: FOR UPDATE SKIP LOCKED, or nothing
+ * $6 are the tasks that somebody has at hand.  %1$s: our schema; %2$s: the
+ * columns; %3$s: FOR UPDATE SKIP LOCKED, or nothing
  */
 #define CLAIMABLE \
-	"WITH RECURSIVE lanes (lane) AS (" \
-	"(SELECT coalesce(backfill, 0) FROM %1$sidem_import_queue WHERE status = 'pending' " \
-	"ORDER BY coalesce(backfill, 0) LIMIT 1) " \
-	"UNION ALL " \
-	"SELECT (SELECT coalesce(q.backfill, 0) FROM %1$sidem_import_queue q WHERE q.status = 'pending' " \
-	"AND coalesce(q.backfill, 0) > l.lane ORDER BY coalesce(q.backfill, 0) LIMIT 1) " \
-	"FROM lanes l WHERE l.lane IS NOT NULL) " \
-	"SELECT %2$s FROM lanes CROSS JOIN LATERAL (" \
+	"SELECT %2$s FROM unnest($3, $4, $5) AS l (lane, rank, task) CROSS JOIN LATERAL (" \
 	"SELECT q.task, q.priority, q.import, q.scope, q.backfill FROM %1$sidem_import_queue q " \
-	"WHERE q.status = 'pending' AND coalesce(q.backfill, 0) = lanes.lane AND q.run_after <= $1 " \
-	"AND NOT EXISTS (SELECT FROM %1$sidem_import_queue r WHERE r.status = 'running' " \
+	"WHERE q.status = 'pending' AND coalesce(q.backfill, 0) = l.lane " \
+	"AND (- q.priority::bigint, q.task) >= (l.rank, l.task) AND q.run_after <= $1 " \
+	"AND NOT EXISTS (SELECT FROM %1$sidem_import_queue r WHERE r.task = ANY ($6) AND r.status = 'running' " \
 	"AND r.import = q.import AND r.scope IS NOT DISTINCT FROM q.scope) " \
-	"ORDER BY q.priority DESC, q.task " \
+	"ORDER BY - q.priority::bigint, q.task " \
 	"LIMIT (SELECT greatest(0, least($2, b.max_parallel - (SELECT count(*) FROM %1$sidem_import_queue r " \
-	"WHERE r.status = 'running' AND r.backfill = lanes.lane))) " \
-	"FROM (VALUES (1)) AS one LEFT JOIN %1$sidem_import_backfill b ON b.backfill = lanes.lane) " \
+	"WHERE r.task = ANY ($6) AND r.status = 'running' AND r.backfill = l.lane))) " \
+	"FROM (VALUES (1)) AS one LEFT JOIN %1$sidem_import_backfill b ON b.backfill = l.lane) " \
 	"%3$s) q"
+#define CLAIMABLE_NPARAMS	6
 
-/* The planner knows nothing of a queue whose statistics are from another hour. */
-static void
-prefer_indexes(void)
+static SqlParam
+int8_array(const int64 *values, int n)
 {
-	static const char *const off[] = {"enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"};
+	Datum	   *elements = palloc(sizeof(Datum) * (n + 1));
 
-	for (int i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	for (int i = 0; i < n; i++)
+		elements[i] = Int64GetDatum(values[i]);
+	return sql_datum(INT8ARRAYOID,
+					 PointerGetDatum(construct_array(elements, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
+					 false);
+}
+
+static void
+claimable_params(SqlParam *param, TimestampTz now, int64 limit, const QueueHands *hands)
+{
+	int			n = list_length(lanes);
+	int64	   *lane = palloc(sizeof(int64) * (n + 1));
+	int64	   *rank = palloc(sizeof(int64) * (n + 1));
+	int64	   *task = palloc(sizeof(int64) * (n + 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		const Lane *one = list_nth(lanes, i);
+
+		lane[i] = one->lane;
+		rank[i] = one->rank;
+		task[i] = one->task;
+	}
+	param[0] = sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(now), false);
+	param[1] = sql_int8(limit);
+	param[2] = int8_array(lane, n);
+	param[3] = int8_array(rank, n);
+	param[4] = int8_array(task, n);
+	param[5] = int8_array(hands->tasks, hands->n);
 }
 
 void
-idem_queue_look(int64 limit, AtHand at_hand, QueueOutlook *outlook)
+idem_queue_look(int64 limit, ReadHands read_hands, QueueOutlook *outlook)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	TimestampTz now = GetCurrentTimestamp();
-	SqlParam	param[] = {
-		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(now), false),
-		sql_int8(limit)
-	};
-	ParamListInfo params = sql_params(lengthof(param), param);
+	SqlParam	param[CLAIMABLE_NPARAMS];
+	QueueHands	hands;
 	House		house;
 	SqlRow		count;
 	SqlRow		next;
@@ -146,9 +291,13 @@ idem_queue_look(int64 limit, AtHand at_hand, QueueOutlook *outlook)
 	bool		isnull;
 	ListCell   *lc;
 
+	read_hands(&hands);
+	remember(&hands);
+	claimable_params(param, GetCurrentTimestamp(), limit, &hands);
 	sql_house_enter(&house);
 	prefer_indexes();
-	(void) sql_row(psprintf(CLAIMABLE, house.schema, "count(*) AS tasks", ""), params, true, cxt, &count);
+	(void) sql_row(psprintf(CLAIMABLE, house.schema, "count(*) AS tasks", ""),
+				   sql_params(CLAIMABLE_NPARAMS, param), true, cxt, &count);
 	(void) sql_row(psprintf("SELECT min(run_after) AS next FROM %sidem_import_queue "
 							"WHERE status = 'pending' AND run_after > $1", house.schema),
 				   sql_params(1, param), true, cxt, &next);
@@ -157,9 +306,11 @@ idem_queue_look(int64 limit, AtHand at_hand, QueueOutlook *outlook)
 	outlook->tasks = sql_column_int8(&count, "tasks", 0);
 	value = sql_column(&next, "next", &isnull);
 	outlook->next = isnull ? 0 : DatumGetTimestampTz(value);
-	foreach(lc, running(0, 0))
+	foreach(lc, left_behind)
 	{
-		if (!at_hand(*(int64 *) lfirst(lc)))
+		int64		number = *(int64 *) lfirst(lc);
+
+		if (!at_hand(&hands, number) && running(number, 0) != NIL)
 			outlook->tasks++;
 	}
 }
@@ -175,47 +326,6 @@ read_task(const SqlRow *row, Task *task)
 	task->import = sql_column_text(row, "import");
 	task->scope = sql_column_text(row, "scope");
 	task->owner = sql_column_oid(row, "owner");
-}
-
-/*
- * A task that was left behind is to go on, at once at first.  If that happens
- * again and again, it waits, and in the end it is given up:
- *
- * UPDATE idem_import_queue AS q SET interrupted = interrupted + 1, status = ..., run_after = ...
- * FROM (SELECT max_attempts, backoff ...) d WHERE task = $1 AND status = 'running'
- * RETURNING status
- *
- * Says whether it goes on at once.
- */
-static bool
-pick_up(int64 number)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param[] = {sql_int8(number)};
-	House		house;
-	SqlRow		row;
-	bool		found;
-
-	sql_house_enter(&house);
-	found = sql_returning(SPI_OK_UPDATE_RETURNING,
-						  psprintf("UPDATE %1$sidem_import_queue AS q SET interrupted = interrupted + 1, "
-								   "status = CASE WHEN interrupted + 1 >= %2$d * n.max_attempts THEN 'dead' "
-								   "WHEN interrupted >= %3$d THEN 'pending' ELSE status END, "
-								   "finished_at = CASE WHEN interrupted + 1 >= %2$d * n.max_attempts "
-								   "THEN clock_timestamp() END, "
-								   "run_after = CASE WHEN interrupted < %3$d THEN run_after ELSE clock_timestamp() + "
-								   "least(n.backoff * power(2, least(interrupted - %3$d, 20)), "
-								   "greatest(n.backoff, interval '1 hour')) END, "
-								   "sqlstate = '57P02', message = 'the executor of the task ended before it was done' "
-								   "FROM (SELECT coalesce(max(d.max_attempts), 1) AS max_attempts, "
-								   "coalesce(max(d.backoff), interval '10 seconds') AS backoff "
-								   "FROM %1$sidem_import_queue t JOIN %1$sidem_import_definition d ON d.name = t.import "
-								   "WHERE t.task = $1) n "
-								   "WHERE q.task = $1 AND q.status = 'running' RETURNING q.status",
-								   house.schema, INTERRUPTED_PER_ATTEMPT, INTERRUPTED_AT_ONCE),
-						  sql_params(1, param), cxt, &row);
-	sql_house_leave(&house);
-	return found && strcmp(sql_column_text(&row, "status"), "running") == 0;
 }
 
 /*
@@ -242,26 +352,31 @@ lock_running(int64 number, Task *task)
 	return found;
 }
 
-/* One that was left behind. */
+/* One that was left behind, and may go on. */
 static bool
-find_orphan(AtHand at_hand, Task *task)
+find_left_behind(const QueueHands *hands, Task *task)
 {
 	ListCell   *lc;
 
-	foreach(lc, running(0, 0))
+	foreach(lc, left_behind)
 	{
 		int64		number = *(int64 *) lfirst(lc);
+		bool		waits;
 
-		if (!at_hand(number) && lock_running(number, task) && pick_up(number))
+		if (at_hand(hands, number) || !lock_running(number, task))
+			continue;
+		if (idem_queue_pick_up(number, &waits))
 			return true;
+		task->put_back = task->put_back || waits;
 	}
 	return false;
 }
 
 bool
-idem_queue_cancel_orphans(int64 number, bool is_backfill, AtHand at_hand)
+idem_queue_cancel_orphans(int64 number, bool is_backfill, ReadHands read_hands)
 {
 	bool		canceled = false;
+	QueueHands	hands;
 	ListCell   *lc;
 
 	foreach(lc, running(is_backfill ? 0 : number, is_backfill ? number : 0))
@@ -269,8 +384,12 @@ idem_queue_cancel_orphans(int64 number, bool is_backfill, AtHand at_hand)
 		int64		one = *(int64 *) lfirst(lc);
 		Task		task;
 
-		/* once we hold the row, nobody can take it up any more */
-		if (at_hand(one) || !lock_running(one, &task) || at_hand(one))
+		read_hands(&hands);
+		if (at_hand(&hands, one) || !lock_running(one, &task))
+			continue;
+		/* as we hold the row, nobody can take it up any more; has anybody before? */
+		read_hands(&hands);
+		if (at_hand(&hands, one))
 			continue;
 		idem_queue_canceled(one);
 		canceled = true;
@@ -280,42 +399,41 @@ idem_queue_cancel_orphans(int64 number, bool is_backfill, AtHand at_hand)
 
 /* The next that is due. */
 static bool
-find_pending(Task *task)
+find_pending(const QueueHands *hands, Task *task)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param[] = {
-		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp()), false),
-		sql_int8(1)
-	};
+	SqlParam	param[CLAIMABLE_NPARAMS];
 	House		house;
 	SqlRow		row;
 	bool		found;
 	char	   *query;
 
+	claimable_params(param, GetCurrentTimestamp(), 1, hands);
 	sql_house_enter(&house);
 	prefer_indexes();
 	query = psprintf(CLAIMABLE " LEFT JOIN %1$sidem_import_definition d ON d.name = q.import "
 					 "ORDER BY q.priority DESC, q.task LIMIT 1",
 					 house.schema, TASK_COLUMNS, "FOR UPDATE SKIP LOCKED");
-	found = sql_row(query, sql_params(lengthof(param), param), true, cxt, &row);
+	found = sql_row(query, sql_params(CLAIMABLE_NPARAMS, param), true, cxt, &row);
 	sql_house_leave(&house);
-	if (!found)
-		return false;
-	read_task(&row, task);
-	return true;
+	if (found)
+		read_task(&row, task);
+	return found;
 }
 
 Claim
-idem_queue_claim(Oid owner, Task *task, AtHand at_hand, void (*hold) (const Task *task))
+idem_queue_claim(Oid owner, Task *task, ReadHands read_hands, void (*hold) (const Task *task))
 {
 	SqlParam	param[2];
+	QueueHands	hands;
 	House		house;
 
-	/* losing this is losing nothing */
-	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	memset(task, 0, sizeof(Task));
 	lock_claims();
+	read_hands(&hands);
+	remember(&hands);
 
-	if (!find_orphan(at_hand, task) && !find_pending(task))
+	if (!find_left_behind(&hands, task) && !find_pending(&hands, task))
 		return CLAIM_NONE;
 	if (OidIsValid(owner) && task->owner != owner)
 		return CLAIM_OTHERS;
@@ -330,76 +448,4 @@ idem_queue_claim(Oid owner, Task *task, AtHand at_hand, void (*hold) (const Task
 				sql_params(lengthof(param), param));
 	sql_house_leave(&house);
 	return CLAIM_TASK;
-}
-
-void
-idem_queue_done(int64 task, int64 run_id)
-{
-	SqlParam	param[] = {
-		sql_int8(task),
-		sql_datum(INT8OID, Int64GetDatum(run_id), run_id == 0)
-	};
-	House		house;
-
-	sql_house_enter(&house);
-	sql_execute(SPI_OK_UPDATE,
-				psprintf("UPDATE %sidem_import_queue SET status = 'done', finished_at = clock_timestamp(), "
-						 "run_id = $2, sqlstate = NULL, message = NULL, detail = NULL WHERE task = $1", house.schema),
-				sql_params(lengthof(param), param));
-	sql_house_leave(&house);
-}
-
-/*
- * UPDATE idem_import_queue AS q SET
- *    status = CASE WHEN NOT $2 THEN 'failed' WHEN attempts - interrupted >= max_attempts THEN 'dead' ELSE 'pending' END,
- *    run_after = clock_timestamp() + backoff * 2 ^ (attempts - interrupted - 1) * <0.75 to 1.25>, ...
- * FROM (SELECT max_attempts, backoff ...) n
- * WHERE q.task = $1
- *
- * An attempt that was interrupted has not failed.
- */
-void
-idem_queue_failed(int64 task, bool may_pass, int64 run_id, int sqlstate, const char *message, const char *detail)
-{
-	SqlParam	param[] = {
-		sql_int8(task),
-		sql_datum(BOOLOID, BoolGetDatum(may_pass), false),
-		sql_datum(INT8OID, Int64GetDatum(run_id), run_id == 0),
-		sql_text(unpack_sql_state(sqlstate)),
-		sql_text(message),
-		sql_text(detail)
-	};
-	ParamListInfo params = sql_params(lengthof(param), param);
-	House		house;
-
-	sql_house_enter(&house);
-	sql_execute(SPI_OK_UPDATE,
-				psprintf("UPDATE %1$sidem_import_queue AS q SET "
-						 "status = CASE WHEN NOT $2 THEN 'failed' "
-						 "WHEN q.attempts - q.interrupted >= n.max_attempts THEN 'dead' ELSE 'pending' END, "
-						 "finished_at = CASE WHEN NOT $2 OR q.attempts - q.interrupted >= n.max_attempts "
-						 "THEN clock_timestamp() END, "
-						 "run_after = CASE WHEN NOT $2 OR q.attempts - q.interrupted >= n.max_attempts THEN q.run_after "
-						 "ELSE clock_timestamp() + least("
-						 "n.backoff * power(2, greatest(0, least(q.attempts - q.interrupted - 1, 20))), "
-						 "greatest(n.backoff, interval '1 hour')) * (0.75 + random() / 2) END, "
-						 "run_id = coalesce($3, q.run_id), sqlstate = $4, message = $5, detail = $6 "
-						 "FROM (SELECT coalesce(max(d.max_attempts), 1) AS max_attempts, "
-						 "coalesce(max(d.backoff), interval '0') AS backoff "
-						 "FROM %1$sidem_import_queue t JOIN %1$sidem_import_definition d ON d.name = t.import "
-						 "WHERE t.task = $1) n WHERE q.task = $1", house.schema), params);
-	sql_house_leave(&house);
-}
-
-void
-idem_queue_canceled(int64 task)
-{
-	SqlParam	param = sql_int8(task);
-	House		house;
-
-	sql_house_enter(&house);
-	sql_execute(SPI_OK_UPDATE,
-				psprintf("UPDATE %sidem_import_queue SET status = 'cancelled', finished_at = clock_timestamp() "
-						 "WHERE task = $1 AND status = 'running'", house.schema), sql_params(1, &param));
-	sql_house_leave(&house);
 }

@@ -118,6 +118,7 @@ idem_board_wake(Oid database)
 	Latch	   *latch = NULL;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	board->generation++;
 	entry = idem_board_find(board, database, true);
 	if (entry == NULL)
 		board->overflow = true;
@@ -227,6 +228,9 @@ idem_board_release(int place, bool only_reserved)
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	database = executor->database;
+	/* whatever it had at hand is left behind */
+	if (executor->pid != 0 && executor->task != 0)
+		board->generation++;
 	if (!only_reserved || executor->pid == 0)
 		executor->database = InvalidOid;
 	for (int i = 0; i < BOARD_DATABASES; i++)
@@ -259,21 +263,22 @@ idem_board_set_task(int place, int64 task, int64 backfill)
 	LWLockRelease(&board->lock);
 }
 
-bool
-idem_board_at_hand(int64 task)
+void
+idem_board_read_hands(QueueHands *hands)
 {
 	Board	   *board = idem_board();
-	bool		found = false;
 
+	hands->n = 0;
 	LWLockAcquire(&board->lock, LW_SHARED);
-	for (int i = 0; i < BOARD_EXECUTORS && !found; i++)
+	hands->generation = board->generation;
+	for (int i = 0; i < BOARD_EXECUTORS; i++)
 	{
 		const BoardExecutor *executor = &board->executors[i];
 
-		found = executor->database == MyDatabaseId && executor->pid != 0 && executor->task == task;
+		if (executor->database == MyDatabaseId && executor->pid != 0 && executor->task != 0)
+			hands->tasks[hands->n++] = executor->task;
 	}
 	LWLockRelease(&board->lock);
-	return found;
 }
 
 bool

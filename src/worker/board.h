@@ -12,13 +12,13 @@
 #ifndef IDEM_BOARD_H
 #define IDEM_BOARD_H
 
-#include "datatype/timestamp.h"
+#include "ledger/queue.h"
 #include "storage/condition_variable.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
 #define BOARD_DATABASES		64
-#define BOARD_EXECUTORS		64
+#define BOARD_EXECUTORS		QUEUE_HANDS
 
 /* A database where there is something to do, or will be. */
 typedef struct BoardDatabase
@@ -52,6 +52,7 @@ typedef struct Board
 	LWLock		lock;			/* of all that follows, but the condition variable */
 	pid_t		launcher;		/* the preloaded one, 0: none */
 	Latch	   *launcher_latch;
+	int64		generation;		/* see QueueHands; of all databases together */
 	bool		crowded;		/* databases wait for a scheduler */
 	bool		overflow;		/* a database that was woken found no entry */
 	BoardDatabase databases[BOARD_DATABASES];
@@ -95,8 +96,8 @@ extern void idem_board_release(int place, bool only_reserved);
 /* What an executor does now; 0: it waits for a task. */
 extern void idem_board_set_task(int place, int64 task, int64 backfill);
 
-/* Has an executor this task of this database at hand? */
-extern bool idem_board_at_hand(int64 task);
+/* The tasks of this database that executors have at hand. */
+extern void idem_board_read_hands(QueueHands *hands);
 
 /* Is its task to be canceled? */
 extern bool idem_board_is_canceled(int place);

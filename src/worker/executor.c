@@ -13,7 +13,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/extension.h"
 #include "ledger/queue.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -81,16 +80,17 @@ claim(Oid owner, Task *task, Claim *claimed)
 	bool		leave;
 
 	*claimed = CLAIM_NONE;
+	memset(task, 0, sizeof(Task));
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	leave = idem_process_in_the_way() || !OidIsValid(get_extension_oid("idem_import", true));
+	leave = idem_process_in_the_way() || !idem_process_hold_extension();
 	if (!leave)
 	{
 		MemoryContext oldcxt;
 
 		PushActiveSnapshot(GetTransactionSnapshot());
 		pgstat_report_activity(STATE_RUNNING, "claiming a task");
-		*claimed = idem_queue_claim(owner, task, idem_board_at_hand, hold);
+		*claimed = idem_queue_claim(owner, task, idem_board_read_hands, hold);
 		PopActiveSnapshot();
 		oldcxt = MemoryContextSwitchTo(TopMemoryContext);
 		if (*claimed == CLAIM_TASK)
@@ -106,6 +106,8 @@ claim(Oid owner, Task *task, Claim *claimed)
 	else
 		CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
+	if (task->put_back && *claimed != CLAIM_OTHERS)
+		idem_board_wake(MyDatabaseId);
 	return leave || *claimed == CLAIM_OTHERS;
 }
 

@@ -41,6 +41,7 @@
 #include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "worker/owner.h"
+#include "worker/process.h"
 #include "worker/record.h"
 
 static char *database_lock_timeout;
@@ -104,6 +105,7 @@ idem_owner_begin(Oid owner)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	(void) idem_process_hold_extension();
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(owner)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),

@@ -8,10 +8,13 @@
 #include "postgres.h"
 
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "storage/latch.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -83,4 +86,16 @@ idem_process_in_the_way(void)
 		return true;
 	(void) LockRelease(&tag, RowExclusiveLock, false);
 	return false;
+}
+
+bool
+idem_process_hold_extension(void)
+{
+	Oid			extension = get_extension_oid("idem_import", true);
+
+	if (!OidIsValid(extension))
+		return false;
+	LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+	/* it may be gone by now, or another one */
+	return get_extension_oid("idem_import", true) == extension;
 }

@@ -29,4 +29,12 @@ extern TimestampTz idem_process_earlier(TimestampTz a, TimestampTz b);
  */
 extern bool idem_process_in_the_way(void);
 
+/*
+ * Keep the extension from being dropped until the transaction ends; false if
+ * there is none.  To be called before any of its tables is locked: DROP
+ * EXTENSION locks the extension first, too, so neither waits for the other in
+ * a circle.
+ */
+extern bool idem_process_hold_extension(void);
+
 #endif							/* IDEM_PROCESS_H */

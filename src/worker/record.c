@@ -12,7 +12,6 @@
 
 #include "access/xact.h"
 #include "base/error.h"
-#include "commands/extension.h"
 #include "ledger/definition.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
@@ -22,6 +21,7 @@
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "worker/process.h"
 #include "worker/record.h"
 
 /* How long the ledger may keep a worker waiting. */
@@ -63,11 +63,14 @@ write_ledger(const RunRecord *run)
 	PG_TRY();
 	{
 		StartTransactionCommand();
-		PushActiveSnapshot(GetTransactionSnapshot());
-		idem_ledger_failed(run);
-		if (run->input.name != NULL)
-			idem_manifest_failed(run);
-		PopActiveSnapshot();
+		if (idem_process_hold_extension())
+		{
+			PushActiveSnapshot(GetTransactionSnapshot());
+			idem_ledger_failed(run);
+			if (run->input.name != NULL)
+				idem_manifest_failed(run);
+			PopActiveSnapshot();
+		}
 		CommitTransactionCommand();
 	}
 	PG_CATCH();
@@ -99,7 +102,7 @@ idem_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
 	 * The failed transaction may be the one that created the extension, or
 	 * the import, and another one may have dropped it.
 	 */
-	if (OidIsValid(get_extension_oid("idem_import", true)) &&
+	if (idem_process_hold_extension() &&
 		idem_definition_load(run->import) != NULL)
 	{
 		if (run->run_id == 0)

@@ -16,7 +16,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/extension.h"
 #include "ledger/queue.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -141,11 +140,11 @@ look_at_queue(QueueOutlook *outlook)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	in_the_way = idem_process_in_the_way();
-	if (!in_the_way && OidIsValid(get_extension_oid("idem_import", true)))
+	if (!in_the_way && idem_process_hold_extension())
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		pgstat_report_activity(STATE_RUNNING, "looking for tasks");
-		idem_queue_look(BOARD_EXECUTORS, idem_board_at_hand, outlook);
+		idem_queue_look(BOARD_EXECUTORS, idem_board_read_hands, outlook);
 		PopActiveSnapshot();
 	}
 	CommitTransactionCommand();

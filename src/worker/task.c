@@ -15,7 +15,6 @@
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "commands/extension.h"
 #include "flow/steps.h"
 #include "jit/jit.h"
 #include "ledger/reject.h"
@@ -27,6 +26,7 @@
 #include "utils/timestamp.h"
 #include "worker/board.h"
 #include "worker/owner.h"
+#include "worker/process.h"
 #include "worker/record.h"
 #include "worker/task.h"
 
@@ -175,7 +175,7 @@ record_failure(TaskRun *run, const ErrorData *edata)
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	if (OidIsValid(get_extension_oid("idem_import", true)))
+	if (idem_process_hold_extension())
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		if (canceled)
@@ -186,6 +186,8 @@ record_failure(TaskRun *run, const ErrorData *edata)
 		PopActiveSnapshot();
 	}
 	CommitTransactionCommand();
+	/* it may be pending again */
+	idem_board_wake(MyDatabaseId);
 	if (run->trace.rejects != NULL)
 		tuplestore_end(run->trace.rejects);
 }

@@ -37,7 +37,16 @@ SELECT idem_import_create('fill', 'SELECT * FROM src WHERE day = $1', 'dst', key
 SQL
 my $fill = $node->safe_psql('postgres', "SELECT idem_import_backfill('fill', '2026-01-01', '2026-07-19')");
 
+# a server that goes down while psql speaks to it
+sub quietly
+{
+	my ($sql) = @_;
+	my @result = eval { $node->psql('postgres', $sql) };
+	return @result ? @result : (1, '');
+}
+
 srand($ENV{IDEM_SEED} || 42);
+$SIG{PIPE} = 'IGNORE';
 my %killed;
 my $late = 0;
 for my $n (1 .. $kills)
@@ -59,7 +68,7 @@ for my $n (1 .. $kills)
 	}
 	else
 	{
-		my ($rc, $pid) = $node->psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'idem_import $kind' ORDER BY random() LIMIT 1");
+		my ($rc, $pid) = quietly("SELECT pid FROM pg_stat_activity WHERE backend_type = 'idem_import $kind' ORDER BY random() LIMIT 1");
 		next if $rc != 0 || $pid !~ /^\d+$/;
 		kill 'KILL', $pid;
 	}
@@ -70,12 +79,12 @@ for my $n (1 .. $kills)
 	my $before = '';
 	while (time - $since < 20)
 	{
-		my ($rc, $out) = $node->psql('postgres', "SELECT count(*) FILTER (WHERE status = 'running') > 0 AND (SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'idem_import executor'), count(*) FILTER (WHERE status IN ('pending', 'running')) FROM idem_import_queue");
+		my ($rc, $out) = quietly("SELECT count(*) FILTER (WHERE status = 'running') > 0 AND (SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'idem_import executor'), count(*) FILTER (WHERE status IN ('pending', 'running')) FROM idem_import_queue");
 		last if $rc == 0 && ($out =~ /^t/ || $out =~ /\|0$/);
 		sleep(0.05);
 	}
 	$late++ if time - $since > 5;
-	my ($rc, $left) = $node->psql('postgres', "SELECT count(*) FROM idem_import_queue WHERE status IN ('pending', 'running')");
+	my ($rc, $left) = quietly("SELECT count(*) FROM idem_import_queue WHERE status IN ('pending', 'running')");
 	last if $rc == 0 && $left eq '0';
 }
 note(join(', ', map { "$_: $killed{$_}" } sort keys %killed));

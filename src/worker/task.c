@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "flow/steps.h"
 #include "jit/jit.h"
+#include "ledger/announce.h"
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -106,6 +107,8 @@ begin_record(TaskRun *run)
 	run->current.version = def->version;
 	run->current.started_at = GetCurrentTimestamp();
 	run->current.who = run->task->owner;
+	run->current.log = idem_announce_log();
+	run->current.notify = idem_announce_notify();
 }
 
 static void

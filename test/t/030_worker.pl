@@ -74,9 +74,9 @@ SELECT idem_import_submit('gone', run_after => clock_timestamp() + '1 s');
 SQL
 ($task, $status) = run_task("'strict'");
 is($status, 'failed', 'bad data fails');
-like(sql("SELECT attempts, sqlstate, message, finished_at IS NOT NULL FROM idem_import_queue WHERE task = $task"), qr/^1\|23514\|.*violates check.*\|t$/, 'at once, with its error');
+like(sql("SELECT attempts, sqlstate, message, finished_at IS NOT NULL FROM idem_import_queue WHERE task = $task"), qr{^1\|II004\|.*\|t$}, 'at once, with its error');
 is(sql("SELECT l.status, l.sqlstate, h.status FROM idem_import_ledger l JOIN idem_import_history h USING (run_id) WHERE l.import = 'strict'"),
-	'failed|23514|failed', 'the failure is in ledger and history');
+	'failed|II004|failed', 'the failure is in ledger and history');
 ($task, $status) = run_task("'all'");
 is($status, 'done', 'others go on');
 

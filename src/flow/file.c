@@ -104,15 +104,17 @@ set_columns(FileSource *file, Node *value)
 /*
  * {"format": "csv", "header": true, "force_null": ["a", "b"]}: the options of
  * COPY FROM, by their names, and "columns", its list of columns.  COPY's own
- * default for the encoding is the client's; ours must not depend on who calls.
+ * default for the encoding is the client's; ours must not depend on who calls,
+ * and is not for COPY to know: what it reads is converted already.
  */
 static void
 parse_options(FileSource *file, Jsonb *options)
 {
 	JsonbIterator *it = JsonbIteratorInit(&options->root);
 	JsonbValue	v;
-	bool		encoding = false;
-	bool		binary = false;
+	CopyFormatOptions copy = {0};
+	List	   *given = NIL;
+	ListCell   *lc;
 
 	if (!JB_ROOT_IS_OBJECT(options))
 		ereport(ERROR,
@@ -131,16 +133,20 @@ parse_options(FileSource *file, Jsonb *options)
 						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						 errmsg("option \"%s\" of COPY is not supported", name)));
 		}
-		encoding |= strcmp(name, "encoding") == 0;
-		binary |= strcmp(name, "format") == 0 && value != NULL && IsA(value, String) &&
-			strcmp(strVal(value), "binary") == 0;
 		if (strcmp(name, "columns") == 0)
 			set_columns(file, value);
 		else
-			file->options = lappend(file->options, makeDefElem(name, value, -1));
+			given = lappend(given, makeDefElem(name, value, -1));
 	}
-	ProcessCopyOptions(NULL, NULL, true, file->options);
-	if (!encoding && !binary)
+	ProcessCopyOptions(NULL, &copy, true, given);
+	if (!copy.binary)
+		file->text = idem_file_text_create(copy.file_encoding >= 0 ? copy.file_encoding : GetDatabaseEncoding());
+	foreach(lc, given)
+	{
+		if (strcmp(((DefElem *) lfirst(lc))->defname, "encoding") != 0)
+			file->options = lappend(file->options, lfirst(lc));
+	}
+	if (!copy.binary)
 		file->options = lappend(file->options,
 								makeDefElem("encoding", (Node *) makeString(pstrdup(GetDatabaseEncodingName())), -1));
 }
@@ -210,7 +216,10 @@ give_bytes(void *buf, int minread, int maxread)
 
 	do
 	{
-		nread = idem_file_read(reading, (char *) buf + len, maxread - len);
+		if (reading->text != NULL)
+			nread = idem_file_text_read(reading, (char *) buf + len, maxread - len);
+		else
+			nread = idem_file_read(reading, (char *) buf + len, maxread - len);
 		len += nread;
 	} while (nread > 0 && len < minread);
 	return len;

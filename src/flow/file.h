@@ -14,6 +14,7 @@
 #include "commands/copyfrom_internal.h"
 #include "common/cryptohash.h"
 #include "common/sha2.h"
+#include "flow/file_text.h"
 #include "flow/line_reject.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
@@ -25,6 +26,7 @@ typedef struct FileSource
 	Jsonb	   *given;			/* the options */
 	List	   *options;		/* as COPY takes them, of DefElem */
 	List	   *columns;		/* of String; NIL: those of the source */
+	FileText   *text;			/* NULL: the file is binary */
 	int			fd;
 	struct stat before;			/* the file when it was opened */
 	pg_cryptohash_ctx *hashing;

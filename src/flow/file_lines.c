@@ -77,6 +77,18 @@ date_columns(const FileSource *file, const CopyFromStateData *copy)
 	return dates;
 }
 
+/* Text that was made of bytes that are none. */
+static void
+refuse_bad_bytes(const LineReader *reader)
+{
+	char	   *complaint = idem_file_text_complaint(reader->file->text, reader->copy->line_buf.data);
+
+	if (complaint != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+				 errmsg_internal("%s", complaint)));
+}
+
 /* Every row of the file comes through here, one at a time. */
 static void
 read_row(LineReader *reader)
@@ -90,7 +102,10 @@ read_row(LineReader *reader)
 	oldcxt = MemoryContextSwitchTo(econtext->ecxt_per_tuple_memory);
 	reader->more = NextCopyFrom(reader->copy, econtext, reader->values, reader->isnull);
 	if (reader->more)
+	{
+		refuse_bad_bytes(reader);
 		refuse_clock_words(reader);
+	}
 	MemoryContextSwitchTo(oldcxt);
 	if (reader->more)
 		tuplestore_putvalues(file->rows, file->desc, reader->values, reader->isnull);
@@ -155,9 +170,15 @@ set_line_aside(LineReader *reader, const ErrorData *error)
 	CopyFromState copy = reader->copy;
 	const StringInfo line = &copy->line_buf;
 	int			len = pg_mbcliplen(line->data, line->len, MAX_LINE_KEPT);
+	const char *complaint = idem_file_text_complaint(reader->file->text, line->data);
 
-	idem_line_reject(reader->file->lines, pnstrdup(line->data, len), copy->cur_lineno,
-					 error->sqlerrcode, error->message, copy->cur_attname);
+	/* bad bytes are the reason for all else that may be wrong with a line */
+	if (complaint != NULL)
+		idem_line_reject(reader->file->lines, pnstrdup(line->data, len), copy->cur_lineno,
+						 ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, complaint, NULL);
+	else
+		idem_line_reject(reader->file->lines, pnstrdup(line->data, len), copy->cur_lineno,
+						 error->sqlerrcode, error->message, copy->cur_attname);
 
 	/* as before the line */
 	copy->cur_attname = NULL;

@@ -150,6 +150,33 @@ SELECT status, inserted FROM run_file('t', :'a', '{"format": "csv", "quote": "$"
 SELECT status, inserted FROM run_file('t', :'a', '{"format": "csv", "quote": "$", "encoding": "latin1", "columns": ["id", "name", "amount", "extra", "tags", "made"], "force_null": ["amount", "tags", "made"]}');
 SELECT status, inserted FROM run_file('t2', :'a', '{"format": "csv", "quote": "$", "columns": ["id"]}');
 SELECT * FROM types_dst ORDER BY id;
+-- lines with bytes that are none of the encoding are set aside, the others are read
+CREATE TABLE words (id int PRIMARY KEY, word text);
+CREATE TABLE words_src (LIKE words);
+SELECT idem_import_create('words', 'words_src', 'words', key => '{id}', reject_limit => 10);
+\setenv WORDS :a
+\! printf 'id,word\n1,one\n2,tw\366\n3,"thr\n\344\342\202"\n\377,4\n5,f\303\274nf\n6,\342\202' > "$WORDS"
+SELECT status, attempted, inserted, rejected FROM idem_import_run_file('words', :'a', '{"format": "csv", "header": true}');
+SELECT position, sqlstate, message, column_name, row FROM idem_import_reject WHERE import = 'words' ORDER BY position;
+\! printf 'id\tword\n7\tz\201\n8\t\200\n9\t\0\n' > "$WORDS"
+SELECT status, attempted, inserted, rejected FROM idem_import_run_file('words', :'a', '{"header": true, "encoding": "WIN1252"}');
+SELECT position, sqlstate, message, row FROM idem_import_reject WHERE import = 'words' AND sqlstate = '22021' AND message ~ 'WIN1252' ORDER BY position;
+\! printf '10\t\203\134x\n11\t\201\n12\t\374\374\n' > "$WORDS"
+SELECT status, attempted, inserted, rejected FROM idem_import_run_file('words', :'a', '{"encoding": "SJIS"}');
+\! printf '13,b\344\n' > "$WORDS"
+SELECT status, attempted, inserted, rejected FROM idem_import_run_file('words', :'a', '{"format": "csv", "encoding": "sql_ascii"}');
+SELECT position, message, row FROM idem_import_reject WHERE import = 'words' AND (message ~ 'SJIS' OR row #>> '{}' ~ '13') ORDER BY reject_id, position;
+-- a character at the border of what is read at once
+COPY (SELECT g, repeat('€', 40) FROM generate_series(101, 3000) g) TO :'a' WITH (FORMAT csv, ENCODING 'UTF8');
+SELECT status, attempted, inserted, rejected FROM idem_import_run_file('words', :'a', '{"format": "csv"}');
+COPY (SELECT g, repeat('ü', 40) FROM generate_series(101, 3000) g) TO :'a' WITH (FORMAT csv, ENCODING 'LATIN1');
+SELECT status, attempted, updated, rejected FROM idem_import_run_file('words', :'a', '{"format": "csv", "encoding": "LATIN1"}');
+SELECT count(*), count(DISTINCT word), min(length(word)), max(length(word)) FROM words WHERE id > 100;
+SELECT * FROM words WHERE id < 100 ORDER BY id;
+-- with none allowed, the run fails
+SELECT idem_import_alter('words', reject_limit => 0);
+\! printf '13,b\344\n' > "$WORDS"
+SELECT status FROM run_file('words', :'a', '{"format": "csv"}');
 -- a query's own columns
 COPY (VALUES ('name', 'id', 'amount'), ('four', '4', '4.444')) TO :'a' WITH (FORMAT csv);
 SELECT status, inserted FROM run_file('t2', :'a', '{"format": "csv", "header": "match"}');

@@ -70,8 +70,8 @@ is(run_file('f', $good, $csv), 'ok applied|2|2|0|0', 'a file');
 #
 my @dirty = (
 	[ 'broken quotes', qq{id,name,note\n3,"three,\n4,four,\n}, qr/^22P04 unterminated CSV quoted field \(COPY broken_quotes.csv, line 4/ ],
-	[ 'a NUL byte', "id,name,note\n3,thr\0ee,\n", qr/^22021 invalid byte sequence for encoding "UTF8": 0x00 \(COPY a_NUL_byte.csv, line 2/ ],
-	[ 'another encoding', "id,name,note\n3,dr\xe4i,\n", qr/^22021 invalid byte sequence .* \(COPY another_encoding.csv, line 2/ ],
+	[ 'a NUL byte', "id,name,note\n3,thr\0ee,\n", qr/^II004 too many rejects: 1 of 1 rows/ ],
+	[ 'another encoding', "id,name,note\n3,dr\xe4i,\n", qr/^II004 too many rejects: 1 of 1 rows/ ],
 	[ 'no number', "id,name,note\n3,three,\nfour,four,\n", qr/^II004 too many rejects: 1 of 2 rows/ ],
 	[ '10000 columns', join(',', 1 .. 10000) . "\n" . join(',', 1 .. 10000) . "\n", qr/^II004 too many rejects: 1 of 1 rows/ ],
 	[ 'too few columns', "id,name,note\n3,three\n", qr/^II004 too many rejects: 1 of 1 rows/ ],

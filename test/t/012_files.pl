@@ -17,7 +17,7 @@ srand($seed);
 note("seed $seed");
 
 my $node = PostgreSQL::Test::Cluster->new('files');
-$node->init;
+$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $node->append_conf('postgresql.conf', <<'CONF');
 fsync = off
 autovacuum = off

@@ -53,7 +53,8 @@ typedef struct Served
 	Oid			database;
 	bool		listed;			/* it is still there */
 	bool		look;			/* nobody has looked for tasks there */
-	int			failures;		/* starts in a row that failed */
+	int			failures;		/* schedulers in a row that failed */
+	TimestampTz started_at; /* the last one */
 	TimestampTz retry_at;
 	BackgroundWorkerHandle *handle; /* of the scheduler that was started last, or NULL */
 } Served;
@@ -158,7 +159,11 @@ database_changed(Datum arg, int cacheid, uint32 hashvalue)
 	databases_changed = true;
 }
 
-/* A scheduler that has ended without having signed on has failed to start. */
+/*
+ * A scheduler has failed if it ended with an error, or without having signed
+ * on.  It may have been told to, so there is another one at once; but not if
+ * that goes on.
+ */
 static void
 reap(Board *board, Served *one, TimestampTz now)
 {
@@ -173,20 +178,21 @@ reap(Board *board, Served *one, TimestampTz now)
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry = idem_board_find(board, one->database, false);
-	if (entry != NULL && entry->starting)
+	if (entry != NULL && (entry->starting || entry->failed))
 	{
 		entry->starting = false;
+		entry->failed = false;
 		entry->woken = true;
 		failed = true;
 	}
 	LWLockRelease(&board->lock);
 
-	if (!failed)
-	{
+	if (!failed || TimestampDifferenceExceeds(one->started_at, now, RETRY_MAX_MS))
 		one->failures = 0;
+	if (!failed)
 		return;
-	}
-	one->retry_at = TimestampTzPlusMilliseconds(now, Min(RETRY_MS << Min(one->failures, 10), RETRY_MAX_MS));
+	if (one->failures > 0)
+		one->retry_at = TimestampTzPlusMilliseconds(now, Min(RETRY_MS << Min(one->failures - 1, 10), RETRY_MAX_MS));
 	one->failures++;
 	databases_changed = true;
 }
@@ -211,6 +217,7 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 	if (RegisterDynamicBackgroundWorker(&worker, &one->handle))
 	{
 		one->look = false;
+		one->started_at = now;
 		return true;
 	}
 
@@ -342,6 +349,21 @@ sign_off(int code, Datum arg)
 	LWLockRelease(&board->lock);
 }
 
+/* Schedulers that a launcher before this one asked for may never come.  For holders of the lock. */
+static void
+expect_nobody(Board *board)
+{
+	for (int i = 0; i < BOARD_DATABASES; i++)
+	{
+		BoardDatabase *entry = &board->databases[i];
+
+		if (!entry->starting || entry->launcher != (OidIsValid(only) ? MyProcPid : 0))
+			continue;
+		entry->starting = false;
+		entry->woken = true;
+	}
+}
+
 /* False if there is one already. */
 static bool
 sign_on(Board *board)
@@ -367,6 +389,8 @@ sign_on(Board *board)
 		board->launcher = MyProcPid;
 		board->launcher_latch = MyLatch;
 	}
+	if (first)
+		expect_nobody(board);
 	LWLockRelease(&board->lock);
 	if (first)
 		on_shmem_exit(sign_off, (Datum) 0);

@@ -66,7 +66,10 @@ sign_off(int code, Datum arg)
 		entry->served = GetCurrentTimestamp();
 		/* not a farewell: whoever comes next is to look */
 		if (code != 0)
+		{
 			entry->woken = true;
+			entry->failed = true;
+		}
 		latch = entry->launcher != 0 ? entry->launcher_latch : board->launcher_latch;
 		idem_board_tidy(entry);
 	}
@@ -90,6 +93,7 @@ sign_on(bool *expected)
 	{
 		*expected = entry->woken || (entry->next != 0 && entry->next <= GetCurrentTimestamp());
 		entry->starting = false;
+		entry->failed = false;
 		entry->hungry = false;
 		entry->scheduler = MyProcPid;
 		entry->scheduler_latch = MyLatch;

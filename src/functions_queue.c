@@ -27,6 +27,9 @@
 /* How long to sleep before looking whether a task is done that nobody told us about. */
 #define WAIT_MS		1000
 
+/* How often to look for what is to be canceled. */
+#define LOOKS		3
+
 PG_FUNCTION_INFO_V1(idem_import_submit);
 PG_FUNCTION_INFO_V1(idem_import_backfill);
 PG_FUNCTION_INFO_V1(idem_import_wait);
@@ -206,6 +209,18 @@ idem_import_wait(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(status);
 }
 
+/* Says whether there was anything to cancel. */
+static bool
+cancel_item(int64 number, bool is_backfill)
+{
+	bool		canceled = idem_queue_cancel(number, is_backfill);
+	int			asked = idem_board_cancel(MyDatabaseId, is_backfill ? 0 : number, is_backfill ? number : 0);
+
+	if (asked == 0 && idem_queue_cancel_orphans(number, is_backfill, idem_board_read_hands))
+		canceled = true;
+	return canceled || asked > 0;
+}
+
 /*
  * idem_import_cancel(task) returns boolean
  *
@@ -217,19 +232,18 @@ idem_import_cancel(PG_FUNCTION_ARGS)
 {
 	int64		number = argument_task(fcinfo);
 	QueueItem	item;
-	bool		canceled;
-	int			asked;
+	bool		canceled = false;
 
 	PreventCommandIfReadOnly("idem_import_cancel()");
-	get_item(number, &item);
-	if (item.is_final)
-		PG_RETURN_BOOL(false);
-
-	canceled = idem_queue_cancel(number, item.is_backfill);
-	asked = idem_board_cancel(MyDatabaseId, item.is_backfill ? 0 : number, item.is_backfill ? number : 0);
-	if (asked == 0 && idem_queue_cancel_orphans(number, item.is_backfill, idem_board_read_hands))
-		canceled = true;
-	PG_RETURN_BOOL(canceled || asked > 0);
+	/* one that failed while we looked may be pending again */
+	for (int i = 0; i < LOOKS && !canceled; i++)
+	{
+		get_item(number, &item);
+		if (item.is_final)
+			break;
+		canceled = cancel_item(number, item.is_backfill);
+	}
+	PG_RETURN_BOOL(canceled);
 }
 
 /*

@@ -79,7 +79,7 @@ idem_queue_done(int64 task, int64 run_id)
  *    status = CASE WHEN NOT $2 THEN 'failed' WHEN attempts - interrupted >= max_attempts THEN 'dead' ELSE 'pending' END,
  *    run_after = clock_timestamp() + backoff * 2 ^ (attempts - interrupted - 1) * <0.75 to 1.25>, ...
  * FROM (SELECT max_attempts, backoff ...) n
- * WHERE q.task = $1
+ * WHERE q.task = $1 AND q.status = 'running'
  *
  * An attempt that was interrupted has not failed.
  */
@@ -112,7 +112,7 @@ idem_queue_failed(int64 task, bool may_pass, int64 run_id, int sqlstate, const c
 						 "FROM (SELECT coalesce(max(d.max_attempts), 1) AS max_attempts, "
 						 "coalesce(max(d.backoff), interval '0') AS backoff "
 						 "FROM %1$sidem_import_queue t JOIN %1$sidem_import_definition d ON d.name = t.import "
-						 "WHERE t.task = $1) n WHERE q.task = $1", house.schema), params);
+						 "WHERE t.task = $1) n WHERE q.task = $1 AND q.status = 'running'", house.schema), params);
 	sql_house_leave(&house);
 }
 

@@ -243,11 +243,12 @@ idem_board_release(int place, bool only_reserved)
 	LWLockRelease(&board->lock);
 }
 
-void
+bool
 idem_board_set_task(int place, int64 task, int64 backfill)
 {
 	Board	   *board = idem_board();
 	BoardExecutor *executor = &board->executors[place];
+	bool		cancel;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	executor->task = task;
@@ -259,8 +260,10 @@ idem_board_set_task(int place, int64 task, int64 backfill)
 		if (entry != NULL)
 			entry->claims++;
 	}
+	cancel = executor->cancel;
 	executor->cancel = false;
 	LWLockRelease(&board->lock);
+	return cancel;
 }
 
 void

@@ -94,8 +94,11 @@ extern int	idem_board_executors(void);
 /* Give it back, if nobody came; or leave it. */
 extern void idem_board_release(int place, bool only_reserved);
 
-/* What an executor does now; 0: it waits for a task. */
-extern void idem_board_set_task(int place, int64 task, int64 backfill);
+/*
+ * What an executor does now; 0: it waits for a task.  Says whether the one that
+ * it had at hand is to be canceled.
+ */
+extern bool idem_board_set_task(int place, int64 task, int64 backfill);
 
 /* The tasks of this database that executors have at hand. */
 extern void idem_board_read_hands(QueueHands *hands);

@@ -65,12 +65,11 @@ sign_on(void)
 	return database;
 }
 
-/* From here on it can be canceled; what came before was for another task. */
+/* From here on it can be canceled. */
 static void
 hold(const Task *task)
 {
-	idem_board_set_task(place, task->task, task->backfill);
-	QueryCancelPending = false;
+	(void) idem_board_set_task(place, task->task, task->backfill);
 }
 
 /* Claim the next task; says whether to leave instead. */
@@ -111,10 +110,32 @@ claim(Oid owner, Task *task, Claim *claimed)
 	return leave || *claimed == CLAIM_OTHERS;
 }
 
+/* Cancel what was to be canceled, but is to be tried again. */
+static void
+cancel_again(const Task *task)
+{
+	bool		canceled = false;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	if (idem_process_hold_extension())
+	{
+		PushActiveSnapshot(GetTransactionSnapshot());
+		canceled = idem_queue_cancel(task->task, false);
+		PopActiveSnapshot();
+	}
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(TopMemoryContext);
+	/* somebody else may have been faster, and tries it */
+	if (!canceled)
+		(void) idem_board_cancel(MyDatabaseId, task->task, 0);
+}
+
 static void
 let_go(const Task *task)
 {
-	idem_board_set_task(place, 0, 0);
+	if (idem_board_set_task(place, 0, 0))
+		cancel_again(task);
 	ConditionVariableBroadcast(&idem_board()->finished);
 	pfree(task->import);
 	if (task->scope != NULL)
@@ -185,7 +206,7 @@ idem_import_executor_main(Datum main_arg)
 
 	place = DatumGetInt32(main_arg);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGINT, StatementCancelHandler);
+	pqsignal(SIGINT, idem_task_cancel_handler);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	MemoryContextSwitchTo(TopMemoryContext);

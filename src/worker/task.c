@@ -21,6 +21,7 @@
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -43,6 +44,16 @@ typedef struct TaskRun
 	int64		run_id;			/* of the last step */
 	bool		done;
 } TaskRun;
+
+static volatile sig_atomic_t cancelable = false;
+
+/* Timeouts come as the same signal; lock_timeout also holds while a failure is written down. */
+void
+idem_task_cancel_handler(SIGNAL_ARGS)
+{
+	if (cancelable || get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
+}
 
 static void
 task_context(void *arg)
@@ -67,6 +78,7 @@ static void
 take_step(void *arg, bool last)
 {
 	TaskRun    *run = arg;
+	bool		done = false;
 	MemoryContext cxt;
 
 	memset(&run->current, 0, sizeof(RunRecord));
@@ -86,11 +98,12 @@ take_step(void *arg, bool last)
 	if (last && (run->request.paging == NULL || !run->request.paging->more))
 	{
 		idem_queue_done(run->task->task, run->run_id);
-		run->done = true;
+		done = true;
 	}
 	tuplestore_end(run->trace.rejects);
 	run->trace.rejects = NULL;
 	idem_owner_commit();
+	run->done = done;
 
 	MemoryContextSwitchTo(run->cxt);
 	MemoryContextDelete(cxt);
@@ -133,6 +146,7 @@ take_steps(TaskRun *run)
 		idem_owner_begin(run->task->owner);
 	idem_queue_done(run->task->task, run->run_id);
 	idem_owner_commit();
+	run->done = true;
 }
 
 /*
@@ -238,14 +252,19 @@ idem_task_run(const Task *task, int place)
 	error_context_stack = &callback;
 	PG_TRY();
 	{
+		cancelable = true;
 		take_steps(run);
 	}
 	PG_CATCH();
 	{
+		cancelable = false;
 		edata = clean_up(run->cxt);
 	}
 	PG_END_TRY();
-	if (edata != NULL)
+	cancelable = false;
+	QueryCancelPending = false;
+	/* when its last rows are committed, nothing makes it fail any more */
+	if (edata != NULL && !run->done)
 		record_failure(run, edata);
 	error_context_stack = callback.previous;
 

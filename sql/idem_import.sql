@@ -328,6 +328,10 @@ CREATE INDEX idem_import_queue_running ON idem_import_queue (task) WHERE status 
 CREATE INDEX idem_import_queue_backfill ON idem_import_queue (backfill, status) WHERE backfill IS NOT NULL;
 CREATE INDEX idem_import_queue_import ON idem_import_queue (import, scope) WHERE status = 'pending';
 
+-- those that have failed, and whether the same was done since: for who watches
+CREATE INDEX idem_import_queue_failed ON idem_import_queue (import, finished_at) WHERE status IN ('failed', 'dead');
+CREATE INDEX idem_import_queue_done ON idem_import_queue (import, scope, finished_at) WHERE status = 'done';
+
 -- the same pending task is there once
 CREATE UNIQUE INDEX idem_import_queue_once ON idem_import_queue (import, coalesce(scope, ''))
 	WHERE status = 'pending' AND attempts = 0 AND backfill IS NULL;
@@ -366,11 +370,33 @@ CROSS JOIN LATERAL (
 	FROM idem_import_queue t WHERE t.backfill = b.backfill
 ) q;
 
-GRANT SELECT ON idem_import_backfill, idem_import_queue, idem_import_backfills TO PUBLIC;
+-- Tasks that have failed, and nothing since has made up for it: neither a task
+-- of the same import and scope, nor a run of the same unit.  There are few of
+-- them, and many that are done: OFFSET 0 makes it a look into an index for each
+-- of the few, where a join would read the many.  (Row security keeps COALESCE
+-- and IS DISTINCT FROM out of indexes.)
+CREATE VIEW idem_import_queue_failures WITH (security_invoker = true) AS
+SELECT t.*
+FROM idem_import_queue t
+WHERE t.status IN ('failed', 'dead')
+	AND NOT EXISTS (
+		SELECT FROM idem_import_queue o
+		WHERE o.import = t.import AND o.scope = t.scope AND o.status = 'done' AND o.finished_at > t.finished_at OFFSET 0)
+	AND (t.scope IS NOT NULL OR NOT EXISTS (
+		SELECT FROM idem_import_queue o
+		WHERE o.import = t.import AND o.scope IS NULL AND o.status = 'done' AND o.finished_at > t.finished_at OFFSET 0))
+	AND NOT EXISTS (
+		SELECT FROM idem_import_ledger l
+		WHERE l.import = t.import AND l.unit = CASE WHEN t.scope IS NULL THEN '*' ELSE t.scope END
+			AND l.status = 'applied' AND l.attempted_at > t.finished_at OFFSET 0);
+
+GRANT SELECT ON idem_import_backfill, idem_import_queue, idem_import_backfills, idem_import_queue_failures TO PUBLIC;
 
 COMMENT ON TABLE idem_import_backfill IS 'the backfills as they were asked for';
 COMMENT ON TABLE idem_import_queue IS 'tasks: units that wait for the worker, and what became of them';
 COMMENT ON VIEW idem_import_backfills IS 'a row per backfill: how many of its units are done';
+COMMENT ON VIEW idem_import_queue_failures
+	IS 'tasks that failed, and whose import and scope has not succeeded since';
 
 CREATE TYPE idem_import_result AS (
 	run_id     bigint,
@@ -398,7 +424,8 @@ COMMENT ON TYPE idem_import_result IS 'what a run did to one unit: every staged 
 
 -- How each import is doing.  It reads with the rights of whoever asks, so that
 -- row security shows the same imports as in the tables.  The last run of each
--- kind is one look into an index, however long the history is.
+-- kind is one look into an index, however long the history is, and so is what
+-- waits in the queue, however many tasks are done.
 CREATE VIEW idem_import_status WITH (security_invoker = true) AS
 SELECT d.name AS import,
 	d.owner,
@@ -419,7 +446,12 @@ SELECT d.name AS import,
 	l.units_awaiting_approval,
 	c.checkpoint,
 	pg_catalog.statement_timestamp() - coalesce(c.mark_at, good.started_at, l.applied_at) AS lag,
-	r.open_rejects
+	r.open_rejects,
+	p.tasks + w.tasks AS queue,
+	w.tasks AS queue_running,
+	p.of_backfills + w.of_backfills AS queue_backfill,
+	f.tasks AS queue_failed,
+	pg_catalog.statement_timestamp() - p.due_since AS queue_oldest
 FROM idem_import_definition d
 	LEFT JOIN LATERAL (
 		SELECT g.run_id, g.started_at FROM idem_import_history g
@@ -439,11 +471,22 @@ FROM idem_import_definition d
 		FROM idem_import_ledger u WHERE u.import = d.name) l
 	CROSS JOIN LATERAL (
 		SELECT count(*) AS open_rejects
-		FROM idem_import_reject j WHERE j.import = d.name AND j.resolved_at IS NULL) r;
+		FROM idem_import_reject j WHERE j.import = d.name AND j.resolved_at IS NULL) r
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS tasks, count(t.backfill) AS of_backfills,
+			-- a task can be due before it was there
+			min(greatest(t.run_after, t.created_at))
+				FILTER (WHERE greatest(t.run_after, t.created_at) <= pg_catalog.statement_timestamp()) AS due_since
+		FROM idem_import_queue t WHERE t.import = d.name AND t.status = 'pending') p
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS tasks, count(t.backfill) AS of_backfills
+		FROM idem_import_queue t WHERE t.import = d.name AND t.status = 'running') w
+	CROSS JOIN LATERAL (
+		SELECT count(*) AS tasks FROM idem_import_queue_failures t WHERE t.import = d.name) f;
 
 GRANT SELECT ON idem_import_status TO PUBLIC;
 
-COMMENT ON VIEW idem_import_status IS 'a line per import: its last run, its units, how far behind it is';
+COMMENT ON VIEW idem_import_status IS 'a line per import: its last run, its units, how far behind it is, what waits for the worker';
 
 ------------------------------------------------------------------------------
 -- 2. Declaring imports

@@ -89,6 +89,66 @@ SELECT import, track, last_status, checkpoint IS NOT NULL AS mark, CASE import W
 FROM idem_import_status WHERE track = 'cursor' ORDER BY import;
 SELECT idem_import_drop(c, true) FROM unnest(ARRAY['at', 'n']) c;
 
+-- what waits for the worker
+CREATE FUNCTION queue(name text) RETURNS TABLE (queue bigint, running bigint, backfill bigint, failed bigint, oldest interval)
+LANGUAGE sql AS 'SELECT queue, queue_running, queue_backfill, queue_failed, date_trunc(''minute'', queue_oldest) FROM idem_import_status WHERE import = $1';
+SET ROLE regress_status_owner;
+SELECT idem_import_submit('days', '2026-01-01') AS failed, idem_import_submit('days') AS whole, idem_import_submit('days', '2026-01-02', run_after => 'infinity') IS NOT NULL AS later,
+	idem_import_submit('query', run_after => '-infinity') AS query \gset
+SELECT idem_import_backfill('days', '2026-01-01', '2026-01-03', 'all') AS backfill \gset
+SELECT * FROM queue('days');
+SELECT queue, oldest = '0' AS just_now FROM queue('query');
+RESET ROLE;
+UPDATE idem_import_queue SET created_at = created_at - interval '1 hour', run_after = run_after - interval '30 minutes' WHERE import = 'days';
+SELECT * FROM queue('days');
+UPDATE idem_import_queue SET status = 'running' WHERE backfill = :backfill AND scope = '2026-01-01';
+UPDATE idem_import_queue SET status = 'dead', finished_at = statement_timestamp() WHERE task = :whole;
+UPDATE idem_import_queue SET status = 'failed', finished_at = statement_timestamp() WHERE task = :failed;
+SELECT * FROM queue('days');
+SELECT scope, status FROM idem_import_queue_failures ORDER BY task;
+-- made up for by a run of the unit, or by a task of the same scope, which is done later
+BEGIN;
+DELETE FROM stage WHERE val = 'other';
+SELECT status FROM idem_import_run('days', '2026-01-01');
+SELECT scope, status FROM idem_import_queue_failures ORDER BY task;
+ROLLBACK;
+UPDATE idem_import_queue SET status = 'done', finished_at = statement_timestamp() - interval '1 minute' WHERE backfill = :backfill AND scope = '2026-01-01';
+SELECT scope, status FROM idem_import_queue_failures ORDER BY task;
+UPDATE idem_import_queue SET status = 'done', finished_at = statement_timestamp() WHERE backfill = :backfill;
+SELECT scope, status FROM idem_import_queue_failures ORDER BY task;
+SELECT * FROM queue('days');
+INSERT INTO idem_import_queue (import, status, submitted_by, finished_at) VALUES ('days', 'done', 'regress_status_owner', statement_timestamp());
+SELECT * FROM queue('days');
+SET ROLE regress_status_other;
+SELECT count(*) FROM idem_import_queue_failures;
+SELECT import, queue, queue_failed FROM idem_import_status;
+SELECT code FROM refused('DELETE FROM idem_import_queue_failures');
+RESET ROLE;
+
+-- looks into indexes only, whatever it knows of how many tasks there are
+CREATE FUNCTION queue_looks(OUT into_index bigint, OUT scans bigint) LANGUAGE plpgsql AS $$
+DECLARE
+	line text;
+BEGIN
+	into_index := 0;
+	scans := 0;
+	FOR line IN EXPLAIN (COSTS OFF) SELECT queue, queue_failed FROM idem_import_status WHERE import = 'days' LOOP
+		into_index := into_index + (line ~ 'Index.* Scan (using|on) idem_import_queue_')::int;
+		scans := scans + (line LIKE '%Seq Scan on idem_import_queue%')::int;
+	END LOOP;
+END $$;
+INSERT INTO idem_import_queue (import, scope, status, submitted_by, finished_at)
+SELECT 'days', i::text, 'done', 'regress_status_owner', statement_timestamp() FROM generate_series(1, 20000) i;
+SET ROLE regress_status_member;
+SELECT into_index, scans FROM queue_looks();
+RESET ROLE;
+ANALYZE idem_import_queue;
+SET ROLE regress_status_member;
+SELECT into_index, scans FROM queue_looks();
+RESET ROLE;
+DELETE FROM idem_import_queue;
+DELETE FROM idem_import_backfill;
+
 -- one's own imports only
 SELECT import FROM idem_import_status ORDER BY 1;
 SET ROLE regress_status_owner;

@@ -819,6 +819,23 @@ END;
 
 COMMENT ON FUNCTION idem_import_html_table(text, text[], text, text) IS 'a table of the report, or what to say where it is empty';
 
+-- How far a backfill is: a bar of the share that is done, failed and running.
+CREATE FUNCTION idem_import_html_share(units bigint, done bigint, failed bigint, running bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+	SELECT '<svg viewBox="0 0 100 10" preserveAspectRatio="none" class="share" role="img" aria-label="' ||
+		round(100 * done / units, 0) || ' % done">' ||
+		'<rect x="0" y="0" width="100" height="10" class="rest"/>' ||
+		'<rect x="0" y="0" width="' || round(100 * done / units, 1) || '" height="10" class="s-done"/>' ||
+		'<rect x="' || round(100 * done / units, 1) || '" y="0" width="' || round(100 * failed / units, 1) ||
+		'" height="10" class="s-failed"/>' ||
+		'<rect x="' || round(100 * (done + failed) / units, 1) || '" y="0" width="' || round(100 * running / units, 1) ||
+		'" height="10" class="s-running"/></svg>'
+	FROM (SELECT greatest(units, 1)::numeric AS units, done, failed, running) x;
+END;
+
+COMMENT ON FUNCTION idem_import_html_share(bigint, bigint, bigint, bigint) IS 'how far a backfill is, as SVG';
+
 -- A bar for each of the last runs: where it stands says when, how high it is
 -- how many rows it wrote (by its logarithm), its colour what became of it.
 CREATE FUNCTION idem_import_timeline(import text) RETURNS text
@@ -866,7 +883,7 @@ BEGIN ATOMIC
 	WITH import AS (
 		SELECT s.*, h.attempted, CASE h.status WHEN 'applied' THEN h.inserted + h.updated + h.deleted + h.removed ELSE 0 END AS written,
 			coalesce(s.last_status IN ('failed', 'awaiting_approval'), false) OR s.units_failed > 0
-				OR s.units_awaiting_approval > 0 OR s.open_rejects > 0 AS attention
+				OR s.units_awaiting_approval > 0 OR s.open_rejects > 0 OR s.queue_failed > 0 AS attention
 		FROM idem_import_status s LEFT JOIN idem_import_history h ON h.run_id = s.last_run_id
 	), running AS (
 		SELECT string_agg('<tr>' ||
@@ -879,6 +896,40 @@ BEGIN ATOMIC
 			idem_import_html_cell('Left', idem_import_html_span(p.eta), 'n') ||
 			idem_import_html_cell('Since', idem_import_html_time(p.started_at), 't') || '</tr>', '' ORDER BY p.started_at, p.pid) AS "rows"
 		FROM idem_import_progress p
+	), task AS (
+		SELECT string_agg('<tr>' ||
+			idem_import_html_cell('Task', q.task::text, 'n') ||
+			idem_import_html_cell('Import', q.import, 'name') ||
+			idem_import_html_cell('Scope', coalesce(q.scope, 'all')) ||
+			idem_import_html_cell('Status', q.status, 't s-' || q.status) ||
+			idem_import_html_cell('Attempts', q.attempts::text, 'n') ||
+			idem_import_html_cell('Next attempt', CASE WHEN q.status <> 'pending' THEN NULL
+				WHEN isfinite(q.run_after) THEN idem_import_html_time(q.run_after) ELSE q.run_after::text END, 't') ||
+			idem_import_html_cell('Last attempt', idem_import_html_time(q.started_at), 't') ||
+			idem_import_html_cell('Last error', q.sqlstate || ': ' || q.message, 'text') || '</tr>', ''
+			ORDER BY q.place, q.at, q.task) AS "rows"
+		FROM (
+			(SELECT r.*, 1 AS place, EXTRACT(epoch FROM r.started_at) AS at FROM idem_import_queue r
+				WHERE r.status = 'running' ORDER BY r.task LIMIT 50)
+			UNION ALL
+			(SELECT f.*, 2, - EXTRACT(epoch FROM f.finished_at) FROM idem_import_queue_failures f ORDER BY f.finished_at DESC LIMIT 50)
+			UNION ALL
+			(SELECT w.*, 3, EXTRACT(epoch FROM w.run_after) FROM idem_import_queue w
+				WHERE w.status = 'pending' ORDER BY w.run_after LIMIT 50)) q
+	), fill AS (
+		SELECT string_agg('<tr>' ||
+			idem_import_html_cell('Backfill', b.backfill::text, 'n') ||
+			idem_import_html_cell('Import', b.import, 'name') ||
+			idem_import_html_cell('From', b.first_unit) ||
+			idem_import_html_cell('To', b.last_unit) ||
+			idem_import_html_cell('Status', b.status, 't s-' || b.status) ||
+			'<td data-label="Progress" class="share">' || idem_import_html_share(b.units, b.done, b.failed, b.running) || '</td>' ||
+			idem_import_html_cell('Done', b.done || ' of ' || b.units, 'n') ||
+			idem_import_html_cell('Failed', b.failed::text, CASE WHEN b.failed > 0 THEN 'n s-failed' ELSE 'n' END) ||
+			idem_import_html_cell('Began', idem_import_html_time(b.started_at), 't') ||
+			idem_import_html_cell('Ended', idem_import_html_time(b.finished_at), 't') || '</tr>', ''
+			ORDER BY b.backfill DESC) AS "rows"
+		FROM (SELECT f.* FROM idem_import_backfills f ORDER BY f.backfill DESC LIMIT 20) b
 	), unit AS (
 		SELECT string_agg('<tr>' ||
 			idem_import_html_cell('Import', l.import, 'name') ||
@@ -930,7 +981,12 @@ BEGIN ATOMIC
 			'<div><dt>Failed</dt><dd' || CASE WHEN i.units_failed > 0 THEN ' class="s-failed"' ELSE '' END || '>' || i.units_failed || '</dd></div>' ||
 			'<div><dt>Awaiting approval</dt><dd' || CASE WHEN i.units_awaiting_approval > 0 THEN ' class="s-awaiting_approval"' ELSE '' END || '>' ||
 			i.units_awaiting_approval || '</dd></div>' ||
-			'<div><dt>Open rejects</dt><dd' || CASE WHEN i.open_rejects > 0 THEN ' class="s-failed"' ELSE '' END || '>' || i.open_rejects || '</dd></div></dl>' ||
+			'<div><dt>Open rejects</dt><dd' || CASE WHEN i.open_rejects > 0 THEN ' class="s-failed"' ELSE '' END || '>' || i.open_rejects || '</dd></div>' ||
+			CASE WHEN i.queue + i.queue_failed = 0 THEN '' ELSE
+				'<div><dt>Tasks waiting</dt><dd>' || i.queue - i.queue_running || '</dd></div>' ||
+				'<div><dt>Tasks running</dt><dd>' || i.queue_running || '</dd></div>' ||
+				'<div><dt>Tasks failed</dt><dd' || CASE WHEN i.queue_failed > 0 THEN ' class="s-failed"' ELSE '' END || '>' || i.queue_failed || '</dd></div>' ||
+				'<div><dt>Oldest due for</dt><dd>' || coalesce(idem_import_html_span(i.queue_oldest), '&#8211;') || '</dd></div>' END || '</dl>' ||
 			coalesce('<p class="error">' || idem_import_html(i.last_sqlstate || ': ' || i.last_error) || '</p>', '') ||
 			coalesce(idem_import_timeline(i.import), '') || '</article>' || chr(10), '' ORDER BY i.attention DESC, i.import) AS articles,
 			count(*) AS imports, count(*) FILTER (WHERE i.attention) AS attention
@@ -940,9 +996,9 @@ BEGIN ATOMIC
 		'<meta name="viewport" content="width=device-width, initial-scale=1"/><title>' ||
 		idem_import_html('Imports of ' || current_database()) || '</title><style>' || '
 :root { color-scheme: light dark; --bg: #f6f7f9; --card: #fff; --fg: #1b1f24; --dim: #5b6470; --line: #d9dee5;
-	--applied: #1a7f4b; --skipped: #9aa4b1; --failed: #c62f2f; --awaiting: #a15c00; }
+	--applied: #1a7f4b; --skipped: #9aa4b1; --failed: #c62f2f; --awaiting: #a15c00; --running: #2f6fc6; }
 @media (prefers-color-scheme: dark) { :root { --bg: #14171b; --card: #1d2127; --fg: #e6e9ee; --dim: #9aa4b1; --line: #343b45;
-	--applied: #4cc38a; --skipped: #6b7583; --failed: #ff7b72; --awaiting: #e3a33d; } }
+	--applied: #4cc38a; --skipped: #6b7583; --failed: #ff7b72; --awaiting: #e3a33d; --running: #79b0ff; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1rem; max-width: 72rem; background: var(--bg); color: var(--fg);
 	font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
@@ -965,6 +1021,8 @@ dd { margin: 0; font-variant-numeric: tabular-nums; }
 svg { display: block; width: 100%; height: 60px; margin-top: 0.6rem; }
 .axis { stroke: var(--line); stroke-width: 1; }
 .scale { display: flex; justify-content: space-between; gap: 0.5rem; font-size: 0.75rem; }
+svg.share { height: 0.8rem; margin: 0.25rem 0 0; border-radius: 3px; }
+.rest { fill: var(--line); }
 table { width: 100%; border-collapse: separate; border-spacing: 0; font-size: 0.85rem; }
 th, td { text-align: left; padding: 0.35rem 0.6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: normal; font-size: 0.78rem; white-space: nowrap; }
@@ -974,11 +1032,13 @@ td.n, td.t { white-space: nowrap; overflow-wrap: normal; }
 td.name { min-width: 7rem; }
 td.bar { font-family: ui-monospace, "DejaVu Sans Mono", monospace; white-space: nowrap; }
 td.text { min-width: 12rem; }
+td.share { min-width: 7rem; }
 i { display: inline-block; width: 0.7em; height: 0.7em; border-radius: 2px; margin: 0 0.3em 0 0.8em; background: currentColor; }
 i.s-skipped { color: var(--skipped); }
-.s-applied { color: var(--applied); fill: var(--applied); }
-.s-skipped, .s-never { color: var(--dim); fill: var(--skipped); }
-.s-failed { color: var(--failed); fill: var(--failed); }
+.s-applied, .s-done { color: var(--applied); fill: var(--applied); }
+.s-skipped, .s-never, .s-pending, .s-cancelled { color: var(--dim); fill: var(--skipped); }
+.s-failed, .s-dead { color: var(--failed); fill: var(--failed); }
+.s-running { color: var(--running); fill: var(--running); }
 .s-awaiting_approval { color: var(--awaiting); fill: var(--awaiting); }
 @media (max-width: 700px) {
 	dl { grid-template-columns: 1fr 1fr; }
@@ -999,6 +1059,11 @@ i.s-skipped { color: var(--skipped); }
 		'<section><h2>Imports</h2><p class="what">The bars are runs, higher the more rows were written:' ||
 			'<i class="s-applied"></i>applied<i class="s-skipped"></i>nothing to write<i class="s-failed"></i>failed' ||
 			'<i class="s-awaiting_approval"></i>awaiting approval</p>' || coalesce(card.articles, '<p class="none">There are none.</p>') || '</section>' || chr(10) ||
+		CASE WHEN task."rows" IS NULL THEN '' ELSE
+			idem_import_html_table('Tasks', '{Task,Import,Scope,Status,Attempts,Next attempt,Last attempt,Last error}', task."rows", '') END ||
+		CASE WHEN fill."rows" IS NULL THEN '' ELSE
+			idem_import_html_table('Backfills',
+				'{Backfill,Import,From,To,Status,Progress,Done,Failed,Began,Ended}', fill."rows", '') END ||
 		idem_import_html_table('Units that failed or wait for approval',
 			'{Import,Unit,Status,Attempts,Last attempt,SQLSTATE,Message}', unit."rows", 'There are none.') ||
 		idem_import_html_table('Open rejects',
@@ -1006,11 +1071,11 @@ i.s-skipped { color: var(--skipped); }
 		idem_import_html_table('Last runs',
 			'{Run,Import,Unit,Status,Began,Took,Read,Inserted,Updated,Removed,Rejected}', run."rows", 'There are none.') ||
 		'</main></body></html>' || chr(10)
-	FROM card CROSS JOIN running CROSS JOIN unit CROSS JOIN reject CROSS JOIN run;
+	FROM card CROSS JOIN running CROSS JOIN task CROSS JOIN fill CROSS JOIN unit CROSS JOIN reject CROSS JOIN run;
 END;
 
 COMMENT ON FUNCTION idem_import_report()
-	IS 'a page of HTML that shows the imports that one may run: runs, counts, lag, rejects, and a timeline of each';
+	IS 'a page of HTML that shows the imports that one may run: runs, counts, lag, rejects, tasks, and a timeline of each';
 
 ------------------------------------------------------------------------------
 -- Keys, hashes and checksums

@@ -47,6 +47,7 @@ my ($page, $file) = report('owner');
 well_formed($file, 'empty');
 like($page, qr/0 imports, 0 need attention/, 'empty: says so');
 unlike($page, qr/<svg/, 'empty: no timeline');
+unlike($page, qr/<h2>(Tasks|Backfills|Running)</, 'empty: nothing of a worker');
 
 # things with names that would do harm
 $node->safe_psql('postgres', <<'SQL');
@@ -93,6 +94,47 @@ $node->safe_psql('postgres', q{SET ROLE owner; CREATE FUNCTION look() RETURNS tr
 	SELECT count(*) FROM idem_import_run('<script>document.title = "harm"</script>', 'new')});
 like($node->safe_psql('postgres', 'SELECT page FROM seen'), qr/<h2>Running<\/h2>.*<td data-label="Unit" class="">new<\/td><td data-label="Phase" class="">applying</, 'running');
 
+# tasks and backfills
+$node->safe_psql('postgres', <<'SQL');
+SET client_min_messages = error;
+DROP TRIGGER look ON "go&""l";
+SET ROLE owner;
+SELECT idem_import_submit(']]> -- never', run_after => 'infinity'), idem_import_submit('<script>document.title = "harm"</script>', '<wait>'),
+	idem_import_submit('<script>document.title = "harm"</script>', '<run>'), idem_import_submit('<script>document.title = "harm"</script>', '<dead>'),
+	idem_import_submit('<script>document.title = "harm"</script>', '<mended>');
+RESET ROLE;
+UPDATE idem_import_queue SET status = 'running', attempts = 2, started_at = '2026-02-03 04:05:06Z' WHERE scope = '<run>';
+UPDATE idem_import_queue SET status = 'dead', attempts = 5, finished_at = now(), sqlstate = '40P01', message = 'dead<lock>' WHERE scope = '<dead>';
+UPDATE idem_import_queue SET status = 'failed', finished_at = now() - interval '1 hour' WHERE scope = '<mended>';
+INSERT INTO idem_import_queue (import, scope, status, finished_at, submitted_by) SELECT import, scope, 'done', now(), submitted_by FROM idem_import_queue WHERE scope = '<mended>';
+UPDATE idem_import_queue SET attempts = 1, run_after = '2026-01-02 03:04:05Z', sqlstate = '55P03', message = 'lock timeout' WHERE scope = '<wait>';
+INSERT INTO idem_import_backfill (import, first_unit, last_unit, reprocess, units, submitted_by) SELECT ']]> -- never', '<1>', '<20>', 'all', u, 'owner' FROM unnest(ARRAY[0, 20]) u;
+INSERT INTO idem_import_queue (import, scope, backfill, submitted_by, status, finished_at, started_at)
+SELECT import, i::text, backfill, 'owner', CASE WHEN i <= 12 THEN 'done' WHEN i = 13 THEN 'failed' WHEN i = 14 THEN 'dead' WHEN i <= 16 THEN 'running' ELSE 'pending' END, now(), now()
+FROM idem_import_backfill, generate_series(1, 20) i WHERE units = 20;
+SELECT idem_import_submit('theirs');
+SQL
+($page, $file) = report('owner');
+well_formed($file, 'queue');
+my ($tasks) = $page =~ m{<h2>Tasks</h2>(.*?)</section>}s;
+my @rows = $tasks =~ m{<tr>(<td.*?)</tr>}g;
+my @cells = map { join('|', map { s/&#8211;/-/r } m{<td data-label="(?:Scope|Status|Attempts|Next attempt|Last attempt|Last error)"[^>]*>([^<]*)}g) } @rows;
+is(scalar(@rows), 12, 'tasks: those that run, wait or failed');
+is($cells[0], '&lt;run&gt;|running|2|-|2026-02-03 04:05:06|-', 'one that runs comes first');
+is((grep { /&lt;dead/ } @cells)[0], '&lt;dead&gt;|dead|5|-|-|40P01: dead&lt;lock&gt;', 'one that is dead, with its error');
+is((grep { /wait/ } @cells)[0], '&lt;wait&gt;|pending|1|2026-01-02 03:04:05|-|55P03: lock timeout', 'one that waits for another attempt');
+is($cells[-1], 'all|pending|0|infinity|-|-', 'one that waits for ever comes last');
+is(scalar(grep { /mended/ } @cells), 0, 'not one that was done since');
+like($page, qr{<dt>Tasks waiting</dt><dd>5</dd>.*<dt>Tasks running</dt><dd>2</dd>.*<dt>Tasks failed</dt><dd class="s-failed">2<}, 'counted for its import');
+my ($fills) = $page =~ m{<h2>Backfills</h2>(.*?)</section>}s;
+my @fills = $fills =~ m{<tr>(<td.*?)</tr>}g;
+is(scalar(@fills), 2, 'backfills');
+like($fills[0], qr{&lt;1&gt;<.*&lt;20&gt;<.*>running<.*aria-label="60 % done".*width="60\.0".* class="s-done"/><rect x="60\.0" y="0" width="10\.0".* class="s-failed"/><rect x="70\.0" y="0" width="10\.0".* class="s-running"/>.*>12 of 20<},
+	'how far one is');
+like($fills[1], qr{aria-label="0 % done".*>0 of 0<}, 'one of nothing');
+unlike($tasks . $fills, qr/theirs/, 'nothing of others');
+my $bars = scalar(() = $page =~ /<rect /g);
+
 # in a browser
 SKIP:
 {
@@ -104,7 +146,7 @@ SKIP:
 	my ($dom) = run_command([ @common, '--dump-dom', "file://$file" ]);
 	skip 'Chromium does not run here', 4 unless defined $dom && $dom =~ /<html/;
 	like($dom, qr/<title>Imports of postgres<\/title>/, 'no script has run');
-	is(scalar(() = $dom =~ /<rect /g), 9, 'the bars are there');
+	is(scalar(() = $dom =~ /<rect /g), $bars, 'the bars are there');
 	for my $width (1200, 500)
 	{
 		my $image = "$profile/shot$width.png";

@@ -43,6 +43,19 @@ $node->safe_psql('postgres', "SET ROLE owner; INSERT INTO stage SELECT 'c', i, '
 $node->psql('postgres', "SELECT count(*) FROM idem_import_run($import, 'c')");
 $node->poll_query_until('postgres', "SELECT count(*) = 2 FROM idem_import_ledger WHERE status <> 'applied'") or fail('two units are not well');
 
+# a queue, without a worker: two that wait, one of them for an hour; one that runs, one that failed, one that is dead
+$node->safe_psql('postgres', <<"SQL");
+SET client_min_messages = error;
+SELECT idem_import_submit($import, 'a'), idem_import_submit($import, 'b'), idem_import_submit($import, 'c', run_after => 'infinity'), idem_import_submit($import);
+INSERT INTO idem_import_backfill (import, first_unit, last_unit, reprocess, units, submitted_by) VALUES ($import, 'x', 'z', 'all', 3, 'owner');
+INSERT INTO idem_import_queue (import, scope, backfill, submitted_by) SELECT $import, u, (SELECT max(backfill) FROM idem_import_backfill), 'owner' FROM unnest(ARRAY['x', 'y', 'z']) u;
+UPDATE idem_import_queue SET status = 'failed', finished_at = now() WHERE scope = 'a';
+UPDATE idem_import_queue SET status = 'dead', finished_at = now() WHERE scope = 'b';
+UPDATE idem_import_queue SET status = 'done', finished_at = now() WHERE scope = 'x';
+UPDATE idem_import_queue SET status = 'running' WHERE scope = 'y';
+UPDATE idem_import_queue SET created_at = now() - interval '1 hour', run_after = now() - interval '1 hour' WHERE scope IS NULL;
+SQL
+
 sub scrape
 {
 	my ($role) = @_;
@@ -89,6 +102,14 @@ cmp_ok(value($page, 'last_elapsed_seconds', $name), '<', 60, 'elapsed');
 is(value($page, 'units', 'never run'), '0', 'never run: no units');
 like(value($page, 'lag_seconds', 'never run'), qr/^(NaN)?$/, 'never run: no lag');
 is(value($page, 'running', 'never run'), '0', 'nothing is running');
+is(value($page, 'queue_pending', $name), '3', 'tasks that wait');
+is(value($page, 'queue_running', $name), '1', 'that run');
+is(value($page, 'queue_failed', $name), '2', 'that failed or are dead');
+cmp_ok(value($page, 'queue_oldest_due_seconds', $name), '>=', 3600, 'for how long one has been due');
+cmp_ok(value($page, 'queue_oldest_due_seconds', $name), '<', 4200, 'no longer');
+is(value($page, 'backfill_units_left', $name), '2', 'units of the backfill');
+is(join(' ', map { value($page, $_, 'never run') } qw(queue_pending queue_running queue_failed queue_oldest_due_seconds backfill_units_left)), '0 0 0 0 0',
+	'nothing to do for the other one');
 like($page, qr/^# TYPE idem_import_lag_seconds gauge$/m, 'a gauge');
 unlike(scrape('blind'), qr/import="/, 'who may not run them does not see them');
 

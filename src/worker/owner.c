@@ -56,10 +56,14 @@ idem_owner_remember_timeouts(void)
 	database_statement_timeout = MemoryContextStrdup(TopMemoryContext, GetConfigOption("statement_timeout", false, false));
 }
 
+/*
+ * As at a login: whoever gave the role a setting that is for superusers only
+ * was allowed to.
+ */
 static void
 set_here(const char *name, const char *value)
 {
-	(void) set_config_option(name, value, superuser() ? PGC_SUSET : PGC_USERSET, PGC_S_SESSION,
+	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, WARNING, false);
 }
 

@@ -29,7 +29,7 @@ lock_within(Oid relid, LOCKMODE mode, const char *timeout)
 {
 	MemoryContext oldcxt = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
-	volatile bool granted = false;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(oldcxt);
@@ -38,23 +38,26 @@ lock_within(Oid relid, LOCKMODE mode, const char *timeout)
 		(void) set_config_option("lock_timeout", timeout, PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 		LockRelationOid(relid, mode);
-		granted = true;
 	}
 	PG_CATCH();
 	{
-		if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
-			PG_RE_THROW();
 		MemoryContextSwitchTo(oldcxt);
+		error = CopyErrorData();
 		FlushErrorState();
 	}
 	PG_END_TRY();
-	if (granted)
+	if (error == NULL)
 		ReleaseCurrentSubTransaction();
 	else
 		RollbackAndReleaseCurrentSubTransaction();
 	MemoryContextSwitchTo(oldcxt);
 	CurrentResourceOwner = oldowner;
-	return granted;
+	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+		ReThrowError(error);
+	if (error == NULL)
+		return true;
+	FreeErrorData(error);
+	return false;
 }
 
 static bool

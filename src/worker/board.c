@@ -125,7 +125,10 @@ idem_board_wake(Oid database)
 	else
 	{
 		entry->woken = true;
-		latch = entry->scheduler != 0 ? entry->scheduler_latch : entry->launcher_latch;
+		if (entry->scheduler != 0)
+			latch = entry->scheduler_latch;
+		else if (entry->launcher != 0)
+			latch = entry->launcher_latch;
 	}
 	if (latch == NULL && board->launcher != 0)
 		latch = board->launcher_latch;
@@ -237,6 +240,8 @@ idem_board_release(int place, bool only_reserved)
 	{
 		BoardDatabase *entry = &board->databases[i];
 
+		if (entry->database == database && executor->pid != 0 && !executor->fertile)
+			entry->barren++;
 		if (entry->scheduler != 0 && (entry->database == database || entry->hungry))
 			SetLatch(entry->scheduler_latch);
 	}
@@ -255,8 +260,9 @@ idem_board_set_task(int place, int64 task, int64 backfill)
 	executor->backfill = backfill;
 	if (task != 0)
 	{
-		BoardDatabase *entry = idem_board_find(board, executor->database, true);
+		BoardDatabase *entry = idem_board_find(board, executor->database, false);
 
+		executor->fertile = true;
 		if (entry != NULL)
 			entry->claims++;
 	}

@@ -31,6 +31,7 @@ typedef struct BoardDatabase
 	TimestampTz next;			/* when to look, unless woken before; 0: then only */
 	TimestampTz served;			/* when a scheduler left last */
 	int64		claims;			/* how many tasks executors have claimed */
+	int64		barren;			/* how many executors ended without having claimed one */
 	pid_t		scheduler;		/* 0: none */
 	Latch	   *scheduler_latch;
 	pid_t		launcher;		/* one of its own, 0: none */
@@ -46,6 +47,7 @@ typedef struct BoardExecutor
 	int64		task;			/* at hand, 0: none */
 	int64		backfill;		/* that it belongs to, 0: none */
 	bool		cancel;			/* the task is to be canceled */
+	bool		fertile;		/* it has claimed one */
 } BoardExecutor;
 
 typedef struct Board

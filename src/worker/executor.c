@@ -82,7 +82,7 @@ claim(Oid owner, Task *task, Claim *claimed)
 	memset(task, 0, sizeof(Task));
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	leave = idem_process_in_the_way() || !idem_process_hold_extension();
+	leave = idem_process_gives_way() || !idem_process_hold_extension();
 	if (!leave)
 	{
 		MemoryContext oldcxt;
@@ -103,7 +103,12 @@ claim(Oid owner, Task *task, Claim *claimed)
 	if (*claimed == CLAIM_OTHERS)
 		AbortCurrentTransaction();
 	else
+	{
+		/* of a task that takes the server with it there must be a trace */
+		if (*claimed == CLAIM_TASK)
+			ForceSyncCommit();
 		CommitTransactionCommand();
+	}
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (task->put_back && *claimed != CLAIM_OTHERS)
 		idem_board_wake(MyDatabaseId);
@@ -187,9 +192,9 @@ work(Oid database)
 			continue;
 		}
 
-		if (idle_since == 0)
+		if (idle_since == 0 || idle_since > now)
 			idle_since = now;
-		if (TimestampDifferenceExceeds(idle_since, now, IDEM_LINGER_MS))
+		if (idem_board_others_wait(database) || TimestampDifferenceExceeds(idle_since, now, IDEM_LINGER_MS))
 			return;
 		pgstat_report_activity(STATE_IDLE, NULL);
 		(void) idem_process_wait(TimestampTzPlusMilliseconds(idle_since, IDEM_LINGER_MS));

@@ -197,8 +197,8 @@ reap(Board *board, Served *one, TimestampTz now)
 	databases_changed = true;
 }
 
-/* Start a scheduler; false if there is no slot for it. */
-static bool
+/* Start a scheduler; if there is no slot or entry for it, that is tried again later. */
+static void
 start_scheduler(Board *board, Served *one, TimestampTz now)
 {
 	BackgroundWorker worker;
@@ -209,8 +209,9 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 	if (entry != NULL)
 		entry->starting = true;
 	LWLockRelease(&board->lock);
+	one->retry_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
 	if (entry == NULL)
-		return false;
+		return;
 
 	idem_process_describe(&worker, "scheduler", "idem_import_scheduler_main", ObjectIdGetDatum(one->database));
 	worker.bgw_notify_pid = MyProcPid;
@@ -218,16 +219,15 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 	{
 		one->look = false;
 		one->started_at = now;
-		return true;
+		one->retry_at = 0;
+		return;
 	}
 
 	one->handle = NULL;
-	one->retry_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry->starting = false;
 	entry->woken = true;
 	LWLockRelease(&board->lock);
-	return false;
 }
 
 typedef struct Turn
@@ -311,15 +311,18 @@ start_schedulers(Board *board)
 				next = idem_process_earlier(next, turn.next);
 		}
 		waiting = due > 0 && running >= idem_max_workers;
-		if (waiting || (first != NULL && !start_scheduler(board, first, now)))
-		{
-			next = idem_process_earlier(next, TimestampTzPlusMilliseconds(now, RETRY_MS));
-			first = NULL;
-		}
-	} while (first != NULL);
+		if (first != NULL && !waiting)
+			start_scheduler(board, first, now);
+	} while (first != NULL && !waiting);
 
 	if (!OidIsValid(only))
+	{
+		LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 		board->crowded = waiting && idem_max_workers > 0;
+		LWLockRelease(&board->lock);
+	}
+	if (waiting)
+		next = idem_process_earlier(next, TimestampTzPlusMilliseconds(now, RETRY_MS));
 	if (waiting && idem_max_workers == 0)
 		next = TimestampTzPlusMilliseconds(now, LOOK_MS);
 	return next;
@@ -329,6 +332,7 @@ static void
 sign_off(int code, Datum arg)
 {
 	Board	   *board = idem_board();
+	Latch	   *latch = NULL;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	if (OidIsValid(only))
@@ -340,6 +344,9 @@ sign_off(int code, Datum arg)
 			entry->launcher = 0;
 			idem_board_tidy(entry);
 		}
+		/* from now on that is the other's */
+		if (board->launcher != 0)
+			latch = board->launcher_latch;
 	}
 	else if (board->launcher == MyProcPid)
 	{
@@ -347,6 +354,8 @@ sign_off(int code, Datum arg)
 		board->crowded = false;
 	}
 	LWLockRelease(&board->lock);
+	if (latch != NULL)
+		SetLatch(latch);
 }
 
 /* Schedulers that a launcher before this one asked for may never come.  For holders of the lock. */
@@ -397,13 +406,19 @@ sign_on(Board *board)
 	return first;
 }
 
-/* A database was woken that found no place on the board: look at all of them. */
+/* Some database may have been woken that found no place on the board: then look at all of them. */
 static void
-look_at_all(Board *board)
+look_at_overflow(Board *board)
 {
+	bool		overflow;
 	ListCell   *lc;
 
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	overflow = board->overflow;
 	board->overflow = false;
+	LWLockRelease(&board->lock);
+	if (!overflow)
+		return;
 	foreach(lc, served)
 		((Served *) lfirst(lc))->look = true;
 }
@@ -465,8 +480,8 @@ idem_import_launcher_main(Datum main_arg)
 			if (!OidIsValid(only))
 				forget_others(board);
 		}
-		if (board->overflow && !OidIsValid(only))
-			look_at_all(board);
+		if (!OidIsValid(only))
+			look_at_overflow(board);
 		next = start_schedulers(board);
 		if (idem_process_wait(next))
 			databases_changed = true;

@@ -63,8 +63,16 @@ idem_owner_remember_timeouts(void)
 static void
 set_here(const char *name, const char *value)
 {
-	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, WARNING, false);
+	/* what only a new session can be given is no news each time */
+	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, DEBUG1, false);
+}
+
+/* Says who is logged in, or ends the process. */
+static bool
+is_for_sessions(const char *name)
+{
+	return pg_strcasecmp(name, "role") == 0 || pg_strcasecmp(name, "session_authorization") == 0 ||
+		pg_strcasecmp(name, "transaction_timeout") == 0;
 }
 
 /* The settings of pg_db_role_setting for a database and a role; 0: any. */
@@ -91,12 +99,14 @@ apply_settings_of(Relation rel, Oid database, Oid role)
 			deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
 		for (int i = 0; i < n; i++)
 		{
-			char	   *name;
-			char	   *value;
+			char	   *name = TextDatumGetCString(elements[i]);
+			char	   *equals = strchr(name, '=');
 
-			ParseLongOption(TextDatumGetCString(elements[i]), &name, &value);
-			if (value != NULL && pg_strcasecmp(name, "role") != 0 && pg_strcasecmp(name, "session_authorization") != 0)
-				set_here(name, value);
+			if (equals == NULL)
+				continue;
+			*equals = '\0';
+			if (!is_for_sessions(name))
+				set_here(name, equals + 1);
 		}
 	}
 	systable_endscan(scan);

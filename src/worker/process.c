@@ -9,6 +9,7 @@
 
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -18,7 +19,9 @@
 #include "storage/lock.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
+#include "worker/board.h"
 #include "worker/process.h"
+#include "worker/settings.h"
 
 void
 idem_process_describe(BackgroundWorker *worker, const char *kind, const char *main_function, Datum arg)
@@ -54,7 +57,7 @@ idem_process_wait(TimestampTz until)
 	{
 		events |= WL_TIMEOUT;
 		/* rounded up, lest we come a little too early, again and again */
-		timeout = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until) + 1;
+		timeout = Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until), INT_MAX - 1) + 1;
 	}
 	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
@@ -72,14 +75,32 @@ idem_process_earlier(TimestampTz a, TimestampTz b)
 	return Min(a, b);
 }
 
+/* A launcher of its own serves a database whatever the settings are. */
+static bool
+is_served(void)
+{
+	Board	   *board = idem_board();
+	BoardDatabase *entry;
+	bool		own;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	entry = idem_board_find(board, MyDatabaseId, false);
+	own = entry != NULL && entry->launcher != 0;
+	LWLockRelease(&board->lock);
+	return own || idem_settings_serve(get_database_name(MyDatabaseId));
+}
+
 /*
- * Who does that holds the lock on the database, and waits some seconds for
+ * Who drops a database holds the lock on the database, and waits some seconds for
  * others to leave.  To connect takes the weakest lock that conflicts.
  */
 bool
-idem_process_in_the_way(void)
+idem_process_gives_way(void)
 {
 	LOCKTAG		tag;
+
+	if (!is_served())
+		return true;
 
 	SET_LOCKTAG_OBJECT(tag, InvalidOid, DatabaseRelationId, MyDatabaseId, 0);
 	if (LockAcquire(&tag, RowExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)

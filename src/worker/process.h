@@ -24,10 +24,10 @@ extern bool idem_process_wait(TimestampTz until);
 extern TimestampTz idem_process_earlier(TimestampTz a, TimestampTz b);
 
 /*
- * Does somebody wait to drop, rename or copy this database, and for us to
- * leave it?
+ * Is this database not to be served any more, or does somebody wait to drop,
+ * rename or copy it, and for us to leave it?
  */
-extern bool idem_process_in_the_way(void);
+extern bool idem_process_gives_way(void);
 
 /*
  * Keep the extension from being dropped until the transaction ends; false if

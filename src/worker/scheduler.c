@@ -39,16 +39,29 @@ PGDLLEXPORT void idem_import_scheduler_main(Datum main_arg);
 
 static Oid	database;
 static BackgroundWorkerHandle *handles[BOARD_EXECUTORS];
-static bool in_the_way = false;
 
 /* What it knows after a look at tables and board. */
 typedef struct Outlook
 {
+	bool		gives_way;		/* we are not to be here */
+	bool		has_extension;
 	QueueOutlook queue;
 	int			executors;		/* of ours */
 	int			idle;			/* of these, without a task */
 	int64		claims;			/* of ours, ever */
+	int64		barren;			/* of ours that ended without one */
 } Outlook;
+
+/* What it remembers from look to look. */
+typedef struct Service
+{
+	TimestampTz began;
+	TimestampTz idle_since;		/* 0: it is not */
+	TimestampTz sit_out_until;	/* no executors are started before */
+	int			fruitless;		/* how often in a row it sat out */
+	int64		claims;
+	int64		barren;
+} Service;
 
 static void
 sign_off(int code, Datum arg)
@@ -106,6 +119,16 @@ sign_on(bool *expected)
 	return first;
 }
 
+/* Ours stays while we are signed on.  For holders of the lock. */
+static BoardDatabase *
+our_entry(Board *board)
+{
+	BoardDatabase *entry = idem_board_find(board, database, false);
+
+	Assert(entry != NULL);
+	return entry;
+}
+
 /*
  * Leave, unless it has been woken meanwhile.  next: when to come back, 0: when
  * woken.
@@ -118,7 +141,7 @@ leave(TimestampTz next)
 	bool		woken;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	entry = idem_board_find(board, database, true);
+	entry = our_entry(board);
 	woken = entry->woken;
 	entry->next = next;
 	LWLockRelease(&board->lock);
@@ -126,29 +149,36 @@ leave(TimestampTz next)
 		proc_exit(0);
 }
 
-static void
+/* Says whether there was one. */
+static bool
 heed_wakeups(void)
 {
 	Board	   *board = idem_board();
+	BoardDatabase *entry;
+	bool		woken;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	idem_board_find(board, database, true)->woken = false;
+	entry = our_entry(board);
+	woken = entry->woken;
+	entry->woken = false;
 	LWLockRelease(&board->lock);
+	return woken;
 }
 
 /* Look into the tables; nothing to do where the extension is not. */
 static void
-look_at_queue(QueueOutlook *outlook)
+look_at_queue(Outlook *outlook)
 {
-	memset(outlook, 0, sizeof(QueueOutlook));
+	memset(&outlook->queue, 0, sizeof(QueueOutlook));
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	in_the_way = idem_process_in_the_way();
-	if (!in_the_way && idem_process_hold_extension())
+	outlook->gives_way = idem_process_gives_way();
+	outlook->has_extension = !outlook->gives_way && idem_process_hold_extension();
+	if (outlook->has_extension)
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
 		pgstat_report_activity(STATE_RUNNING, "looking for tasks");
-		idem_queue_look(BOARD_EXECUTORS, idem_board_read_hands, outlook);
+		idem_queue_look(BOARD_EXECUTORS, idem_board_read_hands, &outlook->queue);
 		PopActiveSnapshot();
 	}
 	CommitTransactionCommand();
@@ -176,11 +206,12 @@ static void
 look_at_executors(Outlook *outlook)
 {
 	Board	   *board = idem_board();
+	BoardDatabase *entry;
 
 	outlook->executors = 0;
 	outlook->idle = 0;
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	outlook->claims = idem_board_find(board, database, true)->claims;
+	entry = our_entry(board);
 	for (int i = 0; i < BOARD_EXECUTORS; i++)
 	{
 		BoardExecutor *executor = &board->executors[i];
@@ -190,11 +221,14 @@ look_at_executors(Outlook *outlook)
 		if (executor->pid == 0 && handles[i] == NULL)
 		{
 			executor->database = InvalidOid;
+			entry->barren++;
 			continue;
 		}
 		outlook->executors++;
 		outlook->idle += executor->task == 0;
 	}
+	outlook->claims = entry->claims;
+	outlook->barren = entry->barren;
 	LWLockRelease(&board->lock);
 }
 
@@ -223,7 +257,7 @@ set_hungry(bool hungry)
 	Board	   *board = idem_board();
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	idem_board_find(board, database, true)->hungry = hungry;
+	our_entry(board)->hungry = hungry;
 	LWLockRelease(&board->lock);
 }
 
@@ -262,15 +296,57 @@ start_executors(int n, bool has_some)
 	return retry;
 }
 
+/*
+ * Executors that leave without a task, while there are some, could not claim
+ * them, or not even start: somebody has locked the rows, or nobody may connect.
+ * Then wait, until somebody wakes us, and longer each time.
+ */
+static void
+heed_barren(Service *service, const Outlook *outlook, bool woken, TimestampTz now)
+{
+	if (woken || outlook->claims != service->claims || outlook->queue.tasks == 0)
+	{
+		service->fruitless = 0;
+		service->sit_out_until = 0;
+	}
+	else if (outlook->barren != service->barren)
+		service->sit_out_until =
+			TimestampTzPlusMilliseconds(now, Min(IDEM_LINGER_MS << Min(service->fruitless++, 6), SIT_OUT_MAX_MS));
+	service->claims = outlook->claims;
+	service->barren = outlook->barren;
+}
+
+/* Have as many executors as there is work for; returns when to look again, 0 if there is no need. */
+static TimestampTz
+employ(const Service *service, const Outlook *outlook, TimestampTz now)
+{
+	int			wanted = (int) Min(outlook->queue.tasks, idem_max_workers);
+
+	wake_idle(Min(wanted, outlook->idle));
+	if (wanted <= outlook->idle || now < service->sit_out_until)
+	{
+		set_hungry(false);
+		return wanted <= outlook->idle ? 0 : service->sit_out_until;
+	}
+	return start_executors(wanted - outlook->idle, outlook->executors > 0);
+}
+
+/* Leave if there has been nothing to do for a while, or others need the place; when to look again. */
+static TimestampTz
+linger(Service *service, const Outlook *outlook, TimestampTz now)
+{
+	if (service->idle_since == 0 || service->idle_since > now)
+		service->idle_since = now;
+	if (!outlook->has_extension || idem_board_others_wait(database) ||
+		TimestampDifferenceExceeds(service->idle_since, now, IDEM_LINGER_MS))
+		leave(outlook->queue.next);
+	return TimestampTzPlusMilliseconds(service->idle_since, IDEM_LINGER_MS);
+}
+
 static void
 serve(void)
 {
-	TimestampTz began = GetCurrentTimestamp();
-	TimestampTz idle_since = 0;
-	TimestampTz sit_out_until = 0;
-	int			fruitless = 0;
-	bool		started = false;	/* executors, since the last claim */
-	int64		claims_before = 0;
+	Service		service = {GetCurrentTimestamp()};
 
 	for (;;)
 	{
@@ -278,52 +354,31 @@ serve(void)
 		TimestampTz now;
 		TimestampTz until;
 		bool		turn_over;
-		int			wanted;
+		bool		woken = heed_wakeups();
 
-		heed_wakeups();
-		look_at_queue(&outlook.queue);
+		look_at_queue(&outlook);
 		reap_executors();
 		look_at_executors(&outlook);
 		now = GetCurrentTimestamp();
+		heed_barren(&service, &outlook, woken, now);
 
-		/* executors that came for a task, and went without one */
-		if (outlook.claims != claims_before || outlook.queue.tasks == 0)
-			fruitless = 0;
-		else if (outlook.executors == 0 && started)
-			sit_out_until = TimestampTzPlusMilliseconds(now, Min(IDEM_LINGER_MS << Min(fruitless++, 6), SIT_OUT_MAX_MS));
-		started = started && outlook.claims == claims_before && outlook.executors > 0;
-		claims_before = outlook.claims;
-
-		turn_over = in_the_way ||
-			(TimestampDifferenceExceeds(began, now, IDEM_TURN_MS) && idem_board_others_wait(database));
-		wanted = (int) Min(outlook.queue.tasks, idem_max_workers);
 		until = outlook.queue.next;
-		if (turn_over || now < sit_out_until)
-		{
-			until = idem_process_earlier(until, turn_over ? 0 : sit_out_until);
-			wanted = 0;
-		}
-		wake_idle(Min(wanted, outlook.idle));
-		if (wanted > outlook.idle)
-		{
-			until = idem_process_earlier(until, start_executors(wanted - outlook.idle, outlook.executors > 0));
-			started = true;
-		}
-		else
+		turn_over = outlook.gives_way || idem_max_workers == 0 ||
+			(TimestampDifferenceExceeds(service.began, now, IDEM_TURN_MS) && idem_board_others_wait(database));
+		if (turn_over)
 			set_hungry(false);
+		else
+			until = idem_process_earlier(until, employ(&service, &outlook, now));
 
 		if (turn_over && outlook.executors == 0)
-			leave(TimestampTzPlusMilliseconds(now, in_the_way ? RETRY_MS : 1));
-		if (outlook.queue.tasks > 0 || outlook.executors > 0)
-			idle_since = 0;
+			leave(TimestampTzPlusMilliseconds(now, outlook.gives_way || idem_max_workers == 0 ? RETRY_MS : 1));
+		if (outlook.queue.tasks == 0 && outlook.executors == 0)
+			until = idem_process_earlier(until, linger(&service, &outlook, now));
 		else
-		{
-			if (idle_since == 0)
-				idle_since = now;
-			if (TimestampDifferenceExceeds(idle_since, now, IDEM_LINGER_MS))
-				leave(outlook.queue.next);
-			until = idem_process_earlier(until, TimestampTzPlusMilliseconds(idle_since, IDEM_LINGER_MS));
-		}
+			service.idle_since = 0;
+		/* without executors nobody else sees whom we are in the way of */
+		if (outlook.executors == 0)
+			until = idem_process_earlier(until, TimestampTzPlusMilliseconds(now, IDEM_LINGER_MS));
 		(void) idem_process_wait(until);
 	}
 }

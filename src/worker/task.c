@@ -21,6 +21,7 @@
 #include "ledger/reject.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "replication/slot.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -222,7 +223,9 @@ clean_up(MemoryContext cxt)
 	edata = CopyErrorData();
 	EmitErrorReport();
 	FlushErrorState();
-	AbortCurrentTransaction();
+	AbortOutOfAnyTransaction();
+	if (MyReplicationSlot != NULL)
+		ReplicationSlotRelease();
 	jit_reset_after_error();
 	MemoryContextSwitchTo(cxt);
 	RESUME_INTERRUPTS();
@@ -232,14 +235,15 @@ clean_up(MemoryContext cxt)
 void
 idem_task_run(const Task *task, int place)
 {
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import task", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext oldcxt = MemoryContextSwitchTo(cxt);
 	TaskRun    *run = palloc0(sizeof(TaskRun));
 	ErrorContextCallback callback;
-	ErrorData  *edata = NULL;
-	MemoryContext oldcxt = CurrentMemoryContext;
+	ErrorData  *volatile edata = NULL;
 
 	run->task = task;
 	run->place = place;
-	run->cxt = AllocSetContextCreate(CurrentMemoryContext, "idem_import task", ALLOCSET_DEFAULT_SIZES);
+	run->cxt = cxt;
 	run->request.import = task->import;
 	run->trace.current = &run->current;
 
@@ -263,14 +267,16 @@ idem_task_run(const Task *task, int place)
 	PG_END_TRY();
 	cancelable = false;
 	QueryCancelPending = false;
+	/* whatever it has set is not for us */
+	idem_owner_discard();
+	MemoryContextSwitchTo(cxt);
 	/* when its last rows are committed, nothing makes it fail any more */
 	if (edata != NULL && !run->done)
 		record_failure(run, edata);
 	error_context_stack = callback.previous;
 
-	idem_owner_discard();
 	MemoryContextSwitchTo(oldcxt);
-	MemoryContextDelete(run->cxt);
+	MemoryContextDelete(cxt);
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }

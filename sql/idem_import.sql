@@ -333,7 +333,7 @@ CREATE INDEX idem_import_queue_failed ON idem_import_queue (import, finished_at)
 CREATE INDEX idem_import_queue_done ON idem_import_queue (import, scope, finished_at) WHERE status = 'done';
 
 -- the same pending task is there once
-CREATE UNIQUE INDEX idem_import_queue_once ON idem_import_queue (import, coalesce(scope, ''))
+CREATE UNIQUE INDEX idem_import_queue_once ON idem_import_queue (import, (scope IS NULL), coalesce(scope, ''))
 	WHERE status = 'pending' AND attempts = 0 AND backfill IS NULL;
 
 SELECT pg_catalog.pg_extension_config_dump('idem_import_task_id', '');

@@ -259,7 +259,8 @@ idem_import_approve(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("idem_import_approve()");
 	def = idem_definition_get(import);
-	unit = idem_run_unit_name(def, unit);
+	if (strcmp(unit, IDEM_WHOLE_TABLE) != 0)
+		unit = idem_run_unit_name(def, unit);
 	version = idem_ledger_approve(import, unit, def->version, GetUserId());
 	if (version == 0)
 		ereport(ERROR,

@@ -26,42 +26,34 @@ one_unit(Scope *scope, const char *argument, const char *text)
 	return linitial(units);
 }
 
-/* [first,last] of values; of slices [lower bound of the first,upper bound of the last) */
-static char *
-range_text(Scope *scope, const Unit *first, const Unit *last)
+static void
+raise_unordered(const Definition *def, const char *detail)
 {
-	char	   *lower;
-	char	   *upper;
-	char	   *none;
-
-	if (scope->slice == NULL)
-		return psprintf("[%s,%s]", first->name, last->name);
-	idem_unit_bounds(scope, first, &lower, &none);
-	idem_unit_bounds(scope, last, &none, &upper);
-	return idem_range_text(lower, upper);
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("import \"%s\" has no units that come one after the other", def->name),
+			 errdetail("%s", detail),
+			 errhint("Submit its units one by one with idem_import_submit.")));
 }
 
 List *
 idem_backfill_units(const Definition *def, const char *first, const char *last)
 {
 	Target	   *target;
+	List	   *ends;
 	List	   *names = NIL;
 	ListCell   *lc;
 	Pin			pin;
 
 	if (list_length(def->scope) != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("import \"%s\" has no units that come one after the other", def->name),
-				 errdetail("A backfill needs an import with one scope column."),
-				 errhint("Submit its units one by one with idem_import_submit.")));
+		raise_unordered(def, "A backfill needs an import with one scope column.");
 
 	idem_pin(def, &pin);
 	target = idem_target_open(def, AccessShareLock);
-	foreach(lc, idem_scope_units(target->scope,
-								 range_text(target->scope,
-											one_unit(target->scope, "first", first),
-											one_unit(target->scope, "last", last))))
+	if (target->scope->slice == NULL && !idem_type_is_discrete(target->scope->columns[0].basetype))
+		raise_unordered(def, "A backfill needs a scope column that can be counted through: a date, an integer, or one with a slice.");
+	ends = list_make2(one_unit(target->scope, "first", first), one_unit(target->scope, "last", last));
+	foreach(lc, idem_scope_units(target->scope, idem_units_name(target->scope, ends)))
 		names = lappend(names, pstrdup(((Unit *) lfirst(lc))->name));
 	idem_target_close(target);
 	idem_unpin(&pin);

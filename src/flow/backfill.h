@@ -13,8 +13,8 @@
 /*
  * Names of the units (List of char *, in CurrentMemoryContext) from the one
  * that "first" names to the one that "last" names, both included, in logical
- * order.  0A000 for an import without one scope column; 22023 for a text that
- * names several units, or where units can't be counted through.
+ * order.  0A000 for an import without one scope column, or where units can't be
+ * counted through; 22023 for a text that names several units.
  */
 extern List *idem_backfill_units(const Definition *def, const char *first, const char *last);
 

@@ -56,8 +56,8 @@ typedef struct RunTrace
 extern void idem_run(const RunRequest *request, RunTrace *trace);
 
 /*
- * The canonical name of the one unit that a text means; the text itself for
- * '*' and for what means several.
+ * The canonical text for the units that a text means: the name of the one, or
+ * a range.  Errors: those of a text that names no unit.
  */
 extern char *idem_run_unit_name(const Definition *def, char *text);
 

@@ -102,18 +102,15 @@ char *
 idem_run_unit_name(const Definition *def, char *text)
 {
 	Target	   *target;
-	List	   *units;
+	char	   *name;
 	Pin			pin;
-
-	if (strcmp(text, IDEM_WHOLE_TABLE) == 0)
-		return text;
 
 	idem_pin(def, &pin);
 	target = idem_target_open(def, AccessShareLock);
-	units = idem_scope_units(target->scope, text);
+	name = idem_units_name(target->scope, idem_scope_units(target->scope, text));
 	idem_target_close(target);
 	idem_unpin(&pin);
-	return list_length(units) == 1 ? ((Unit *) linitial(units))->name : text;
+	return name;
 }
 
 void

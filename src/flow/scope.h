@@ -90,4 +90,10 @@ extern void idem_unit_bounds(Scope *scope, const Unit *unit, char **lower, char 
  */
 extern List *idem_scope_units(Scope *scope, const char *text);
 
+/*
+ * The one text for these units of one scope column (List of Unit *), which lie
+ * side by side: the unit's name, or a range.
+ */
+extern char *idem_units_name(Scope *scope, List *units);
+
 #endif							/* IDEM_SCOPE_H */

@@ -76,6 +76,25 @@ idem_scope_units(Scope *scope, const char *text)
 	return list_make1(idem_unit_of_slice(scope, idem_slice_number(scope->slice, value)));
 }
 
+/* a unit's name; [first,last] of values; of slices [lower bound of the first,upper bound of the last) */
+char *
+idem_units_name(Scope *scope, List *units)
+{
+	const Unit *first = linitial(units);
+	const Unit *last = llast(units);
+	char	   *lower;
+	char	   *upper;
+	char	   *none;
+
+	if (list_length(units) == 1)
+		return first->name;
+	if (scope->slice == NULL)
+		return psprintf("[%s,%s]", first->name, last->name);
+	idem_unit_bounds(scope, first, &lower, &none);
+	idem_unit_bounds(scope, last, &none, &upper);
+	return idem_range_text(lower, upper);
+}
+
 /*
  * Each unit inside a range.
  */

@@ -39,7 +39,7 @@ regrole_param(Oid role)
  * or else
  *
  * INSERT INTO idem_import_queue AS q (...) VALUES (...)
- * ON CONFLICT (import, coalesce(scope, '')) WHERE status = 'pending' AND ... DO UPDATE SET ...
+ * ON CONFLICT (import, (scope IS NULL), coalesce(scope, '')) WHERE status = 'pending' AND ... DO UPDATE SET ...
  * RETURNING task
  *
  * The first also finds one that waits for another attempt.
@@ -69,7 +69,7 @@ idem_queue_submit(const char *import, const char *scope, int priority, Timestamp
 		!sql_returning(SPI_OK_INSERT_RETURNING,
 					   psprintf("INSERT INTO %sidem_import_queue AS q (import, scope, priority, run_after, submitted_by) "
 								"VALUES ($1, $2, $3, $4, $5) "
-								"ON CONFLICT (import, coalesce(scope, '')) "
+								"ON CONFLICT (import, (scope IS NULL), coalesce(scope, '')) "
 								"WHERE status = 'pending' AND attempts = 0 AND backfill IS NULL DO UPDATE SET "
 								"priority = greatest(q.priority, excluded.priority), "
 								"run_after = least(q.run_after, excluded.run_after) "

@@ -51,6 +51,21 @@ SELECT import, scope, status FROM idem_import_queue WHERE task >= :b ORDER BY ta
 SELECT try(format('SELECT idem_import_submit(%s)', a)) FROM unnest(ARRAY[
 	'NULL', '''''', '''nothing''', '''days'', ''not a day''', '''days'', priority => NULL', '''whole'', ''2026-01-01''']) a;
 
+-- a scope is one task, however it is spelled
+SELECT idem_import_submit('days', '[2026-01-01,2026-01-03)', run_after => 'infinity') AS r \gset
+SELECT idem_import_submit('days', ' [ 1 Jan 2026, 2026-01-02 ]', run_after => 'infinity') = :r, idem_import_submit('days', ' (2025-12-31,"2 Jan 2026"]') = :r;
+SELECT scope FROM idem_import_queue WHERE task = :r;
+SELECT idem_import_cancel(:r);
+-- no text is not an empty text
+CREATE TABLE ws (id int, word text);
+CREATE TABLE wt (id int, word text, PRIMARY KEY (id, word));
+SELECT idem_import_create('words', 'ws', 'wt', key => '{id,word}', scope => '{word}');
+SELECT idem_import_submit('words', '') = idem_import_submit('words');
+SELECT scope FROM idem_import_queue WHERE import = 'words' AND status = 'pending' ORDER BY task;
+SELECT try('SELECT idem_import_submit(''words'', ''*'')');
+SELECT try('SELECT idem_import_backfill(''words'', ''a'', ''b'')');
+SELECT idem_import_drop('words', purge => true);
+
 -- in a transaction that rolls back there is no task
 BEGIN;
 SELECT idem_import_submit('pairs', '{"id":1,"day":"2026-01-01"}') IS NOT NULL;

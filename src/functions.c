@@ -30,6 +30,7 @@
 #include "results.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "worker/board.h"
 #include "worker/recorder.h"
 
 PG_FUNCTION_INFO_V1(idem_import_create);
@@ -109,6 +110,7 @@ idem_import_drop(PG_FUNCTION_ARGS)
 		idem_dropped_remember(name);
 	idem_definition_delete(name);
 	(void) idem_checkpoint_forget(name);
+	idem_board_wake_afterwards();
 	idem_queue_drop(name, purge);
 	if (purge)
 	{

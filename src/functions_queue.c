@@ -27,9 +27,6 @@
 /* How long to sleep before looking whether a task is done that nobody told us about. */
 #define WAIT_MS		1000
 
-/* How often to look for what is to be canceled. */
-#define LOOKS		3
-
 PG_FUNCTION_INFO_V1(idem_import_submit);
 PG_FUNCTION_INFO_V1(idem_import_backfill);
 PG_FUNCTION_INFO_V1(idem_import_wait);
@@ -90,9 +87,9 @@ idem_import_submit(PG_FUNCTION_ARGS)
 	if (scope != NULL && strcmp(scope, IDEM_WHOLE_TABLE) == 0 && def->scope == NIL)
 		scope = NULL;
 
+	idem_board_wake_afterwards();
 	task = idem_queue_submit(import, scope, PG_GETARG_INT32(2),
 							 PG_ARGISNULL(3) ? GetCurrentTimestamp() : PG_GETARG_TIMESTAMPTZ(3));
-	idem_board_wake_at_commit();
 	PG_RETURN_INT64(task);
 }
 
@@ -135,9 +132,9 @@ idem_import_backfill(PG_FUNCTION_ARGS)
 	idem_lock_import(import, AccessShareLock);
 	def = idem_definition_get(import);
 
+	idem_board_wake_afterwards();
 	backfill = idem_queue_backfill(import, first, last, idem_backfill_units(def, first, last),
 								   reprocess, max_parallel);
-	idem_board_wake_at_commit();
 	PG_RETURN_INT64(backfill);
 }
 
@@ -221,11 +218,27 @@ cancel_item(int64 number, bool is_backfill)
 	return canceled || asked > 0;
 }
 
+/* Is anything of it pending that our snapshot has not seen so?  40001 if it never will. */
+static bool
+is_pending(int64 number)
+{
+	if (!idem_queue_is_pending(number))
+		return false;
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent update"),
+				 errdetail("Task " INT64_FORMAT " became pending after the snapshot of this transaction was taken.", number),
+				 errhint("The transaction might succeed if retried.")));
+	return true;
+}
+
 /*
  * idem_import_cancel(task) returns boolean
  *
  * What is pending is canceled with the transaction; what is running is asked
- * to stop at once.  Errors: 42704.
+ * to stop at once.  Errors: 42704; 40001 if it became pending after the
+ * transaction's snapshot was taken.
  */
 Datum
 idem_import_cancel(PG_FUNCTION_ARGS)
@@ -235,14 +248,16 @@ idem_import_cancel(PG_FUNCTION_ARGS)
 	bool		canceled = false;
 
 	PreventCommandIfReadOnly("idem_import_cancel()");
-	/* one that failed while we looked may be pending again */
-	for (int i = 0; i < LOOKS && !canceled; i++)
+	get_item(number, &item);
+	if (item.is_final)
+		PG_RETURN_BOOL(false);
+	idem_board_wake_afterwards();
+	do
 	{
-		get_item(number, &item);
-		if (item.is_final)
-			break;
-		canceled = cancel_item(number, item.is_backfill);
-	}
+		CHECK_FOR_INTERRUPTS();
+		canceled = cancel_item(number, item.is_backfill) || canceled;
+		/* one that failed while we looked may be pending again */
+	} while (is_pending(number));
 	PG_RETURN_BOOL(canceled);
 }
 

@@ -203,6 +203,27 @@ idem_queue_find(int64 number, QueueItem *item)
 	return true;
 }
 
+/* SELECT FROM idem_import_queue WHERE (task = $1 OR backfill = $1) AND status = 'pending' LIMIT 1 */
+bool
+idem_queue_is_pending(int64 number)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SqlParam	param = sql_int8(number);
+	House		house;
+	SqlRow		row;
+	bool		found;
+
+	sql_house_enter(&house);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = sql_row(psprintf("SELECT FROM %sidem_import_queue "
+							 "WHERE (task = $1 OR backfill = $1) AND status = 'pending' LIMIT 1", house.schema),
+					sql_params(1, &param), false, cxt, &row);
+	PopActiveSnapshot();
+	sql_house_leave(&house);
+	return found;
+}
+
 bool
 idem_queue_cancel(int64 number, bool is_backfill)
 {

@@ -75,6 +75,9 @@ extern int64 idem_queue_backfill(const char *import, const char *first, const ch
 /* What is known of a number, as of now; false if nothing is. */
 extern bool idem_queue_find(int64 number, QueueItem *item);
 
+/* Is it pending, or something of it, as of now? */
+extern bool idem_queue_is_pending(int64 number);
+
 /* Cancel what is pending of a task or a backfill.  Says whether there was any. */
 extern bool idem_queue_cancel(int64 number, bool is_backfill);
 

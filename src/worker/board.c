@@ -31,7 +31,7 @@
 static Board *the_board = NULL;
 static shmem_request_hook_type previous_request = NULL;
 static shmem_startup_hook_type previous_startup = NULL;
-static bool wake_at_commit = false;
+static bool wake_afterwards = false;
 static bool callback_registered = false;
 
 Board *
@@ -138,24 +138,24 @@ idem_board_wake(Oid database)
 		SetLatch(latch);
 }
 
-/* A wake-up is for what has been committed; a failed subtransaction only makes it needless. */
+/* A failed subtransaction only makes a wake-up needless. */
 static void
 end_of_transaction(XactEvent event, void *arg)
 {
-	if (event == XACT_EVENT_COMMIT && wake_at_commit)
+	if ((event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT) && wake_afterwards)
 		idem_board_wake(MyDatabaseId);
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
-		wake_at_commit = false;
+		wake_afterwards = false;
 }
 
 void
-idem_board_wake_at_commit(void)
+idem_board_wake_afterwards(void)
 {
 	(void) idem_board();
 	if (!callback_registered)
 		RegisterXactCallback(end_of_transaction, NULL);
 	callback_registered = true;
-	wake_at_commit = true;
+	wake_afterwards = true;
 }
 
 bool

@@ -81,8 +81,11 @@ extern void idem_board_tidy(BoardDatabase *entry);
 /* There are tasks to look at in a database.  Raises nothing once the board is there. */
 extern void idem_board_wake(Oid database);
 
-/* The same for this database, when the transaction commits. */
-extern void idem_board_wake_at_commit(void);
+/*
+ * The same for this database, when the transaction has come to its end.  Even
+ * if that is its abort: a task whose row it has locked could not be claimed.
+ */
+extern void idem_board_wake_afterwards(void);
 
 /* Does somebody else wait for the place that this database takes? */
 extern bool idem_board_others_wait(Oid database);

@@ -98,6 +98,8 @@ take_step(void *arg, bool last)
 
 	if (last && (run->request.paging == NULL || !run->request.paging->more))
 	{
+		/* the import's own code may have caught it */
+		require_not_canceled(run);
 		idem_queue_done(run->task->task, run->run_id);
 		done = true;
 	}
@@ -227,6 +229,7 @@ clean_up(MemoryContext cxt)
 	if (MyReplicationSlot != NULL)
 		ReplicationSlotRelease();
 	jit_reset_after_error();
+	idem_record_settings();
 	MemoryContextSwitchTo(cxt);
 	RESUME_INTERRUPTS();
 	return edata;

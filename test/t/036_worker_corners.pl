@@ -1,0 +1,109 @@
+# The worker's corners: locks on tasks that are given back, cancels that come
+# late, snapshots that are old, settings that only a superuser may give.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('corners');
+$node->init;
+$node->append_conf('postgresql.conf', <<'CONF');
+shared_preload_libraries = 'idem_import'
+max_worker_processes = 16
+CONF
+$node->start;
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub until_true { return $node->poll_query_until('postgres', $_[0]) }
+sub submit { return sql("SELECT idem_import_submit($_[0])") }
+sub wait_for { return sql("SELECT idem_import_wait($_[0], '$_[1]')") }
+
+sql(<<'SQL');
+CREATE EXTENSION idem_import;
+CREATE ROLE keeper NOLOGIN;
+GRANT USAGE, CREATE ON SCHEMA public TO keeper;
+ALTER ROLE keeper SET temp_file_limit = '77MB';
+SET ROLE keeper;
+CREATE TABLE src AS SELECT 1 AS id, ''::text AS v;
+CREATE TABLE dst (id int PRIMARY KEY, v text);
+CREATE TABLE plan (code text, catches boolean);
+INSERT INTO plan VALUES ('', false);
+CREATE TABLE seen (setting text);
+CREATE FUNCTION nap() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	p plan;
+BEGIN
+	SELECT * INTO p FROM plan;
+	INSERT INTO seen VALUES (current_setting('temp_file_limit'));
+	IF p.catches THEN
+		BEGIN
+			PERFORM pg_sleep(30);
+		EXCEPTION WHEN query_canceled THEN NULL;
+		END;
+	END IF;
+	IF p.code <> '' THEN
+		RAISE EXCEPTION USING ERRCODE = p.code, MESSAGE = 'as planned';
+	END IF;
+	RETURN NEW;
+END$$;
+CREATE TRIGGER nap BEFORE INSERT OR UPDATE ON dst FOR EACH ROW EXECUTE FUNCTION nap();
+SELECT idem_import_create('a', 'src', 'dst', key => '{id}', backoff => '10 ms', max_attempts => 50);
+SQL
+
+# settings that the role was given by a superuser
+my $task = submit("'a'");
+is(wait_for($task, '30 s'), 'done', 'a task');
+is(sql('SELECT setting FROM seen'), '77MB', 'has the settings that only a superuser can give to its owner');
+unlike(slurp_file($node->logfile), qr/permission denied to set parameter/, 'and no complaints');
+
+# a transaction that has submitted the same task, and rolls back
+my $other = $node->background_psql('postgres', on_error_stop => 0);
+$task = submit("'a', run_after => clock_timestamp() + '1 s'");
+$other->query_safe("BEGIN; SELECT idem_import_submit('a')");
+is(wait_for($task, '13 s'), 'pending', 'a task waits while a transaction has submitted it anew');
+$other->query_safe('ROLLBACK');
+is(wait_for($task, '4 s'), 'done', 'and is run soon after that has rolled back');
+
+# a cancel that the import's own code takes for something else
+sql("UPDATE plan SET code = '40001', catches = true; UPDATE src SET v = '1'");
+$task = submit("'a'");
+ok(until_true("SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 'a task');
+is(sql("SELECT idem_import_cancel($task)"), 't', 'is canceled, and fails for a reason that may pass');
+is(wait_for($task, '30 s'), 'cancelled', 'it is not tried again');
+is(sql("SELECT attempts FROM idem_import_queue WHERE task = $task"), '1', 'indeed');
+sql("UPDATE plan SET code = ''");
+$task = submit("'a'");
+ok(until_true("SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 'another one');
+is(sql("SELECT idem_import_cancel($task)"), 't', 'is canceled, and takes no notice');
+is(wait_for($task, '30 s'), 'cancelled', 'it does not commit');
+is(sql("SELECT v FROM dst"), '', 'indeed');
+sql("UPDATE plan SET catches = false");
+
+# a cancel while the failure of its last attempt is being recorded
+sql("UPDATE plan SET code = '40001'");
+$other->query_safe("BEGIN; LOCK TABLE idem_import_ledger IN EXCLUSIVE MODE");
+$task = submit("'a'");
+ok(until_true("SELECT count(*) = 1 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE relname = 'idem_import_ledger' AND NOT granted"),
+	'a task whose failure waits to be recorded');
+is(sql("SELECT idem_import_cancel($task)"), 't', 'is canceled');
+is(wait_for($task, '30 s'), 'cancelled', 'and not tried again');
+$other->query_safe('ROLLBACK');
+is(sql("SELECT attempts, interrupted FROM idem_import_queue WHERE task = $task"), '1|0', 'nor was its executor lost');
+sql("UPDATE plan SET code = ''");
+
+# a snapshot from before the task
+$other->query_safe('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM src');
+$task = submit("'a', run_after => 'infinity'");
+is($other->query_safe("SELECT idem_import_wait($task, '0')"), 'pending', 'a task that came after the snapshot');
+$other->query("SELECT idem_import_cancel($task)");
+like($other->{stderr}, qr/could not serialize access/, 'cannot be canceled, and that is said');
+$other->{stderr} = '';
+$other->query_safe('ROLLBACK');
+is(sql("SELECT idem_import_cancel($task)"), 't', 'a transaction of READ COMMITTED can');
+$other->quit;
+
+unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal/, 'no crash');
+$node->stop;
+done_testing();

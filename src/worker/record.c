@@ -4,7 +4,8 @@
  *	  Writes down a failed run, in transactions of its own.
  *
  * For those who are not in the transaction that failed: the recorder, which a
- * session starts for that, and executors, once they have rolled back.
+ * session starts for that, the scheduler, and executors, once they have rolled
+ * back.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,9 +24,6 @@
 #include "utils/timestamp.h"
 #include "worker/process.h"
 #include "worker/record.h"
-
-/* How long the ledger may keep a worker waiting. */
-#define LEDGER_LOCK_TIMEOUT	"10s"
 
 void
 idem_record_error(RunRecord *run, const ErrorData *edata)
@@ -53,16 +51,16 @@ idem_record_settings(void)
 }
 
 /*
- * The rows of ledger and manifest may be held by a transaction that applied the unit and has
- * not ended, the caller's own among others.  Wait a while, but do not hold a
- * worker's slot for as long as that may take: the history has the failure.
+ * The rows of ledger and manifest may be held by a transaction that applied
+ * the unit and has not ended, the caller's own among others.
  */
-static void
-write_ledger(const RunRecord *run)
+bool
+idem_record_ledger(const RunRecord *run, const char *lock_timeout)
 {
 	MemoryContext cxt = CurrentMemoryContext;
+	volatile bool written = true;
 
-	SetConfigOption("lock_timeout", LEDGER_LOCK_TIMEOUT, PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("lock_timeout", lock_timeout, PGC_SUSET, PGC_S_OVERRIDE);
 	PG_TRY();
 	{
 		StartTransactionCommand();
@@ -85,17 +83,22 @@ write_ledger(const RunRecord *run)
 		MemoryContextSwitchTo(cxt);
 		FlushErrorState();
 		AbortOutOfAnyTransaction();
+		written = false;
 	}
 	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
 	SetConfigOption("lock_timeout", "0", PGC_SUSET, PGC_S_OVERRIDE);
+	return written;
 }
 
 bool
-idem_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
+idem_record_history(RunRecord *run, Tuplestorestate *rejects, int64 nrejects, const char *lock_timeout)
 {
+	MemoryContext cxt = CurrentMemoryContext;
 	bool		recorded = false;
 
 	idem_record_settings();
+	SetConfigOption("lock_timeout", lock_timeout, PGC_SUSET, PGC_S_OVERRIDE);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -118,9 +121,21 @@ idem_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
 
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	if (recorded)
-		write_ledger(run);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	MemoryContextSwitchTo(cxt);
+	return recorded;
+}
 
+/*
+ * Who waits for a lock in here has a process for it; but a worker's slot is
+ * not to be held for as long as the ledger may be: the history has the failure.
+ */
+bool
+idem_record(RunRecord *run, Tuplestorestate *rejects, int64 nrejects)
+{
+	bool		recorded = idem_record_history(run, rejects, nrejects, "0");
+
+	if (recorded)
+		(void) idem_record_ledger(run, IDEM_LEDGER_LOCK_TIMEOUT);
+	pgstat_report_activity(STATE_IDLE, NULL);
 	return recorded;
 }

@@ -14,6 +14,7 @@
 
 #include "ledger/queue.h"
 #include "storage/condition_variable.h"
+#include "storage/dsm.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
@@ -34,6 +35,8 @@ typedef struct BoardDatabase
 	int64		barren;			/* how many executors ended without having claimed one */
 	pid_t		scheduler;		/* 0: none */
 	Latch	   *scheduler_latch;
+	bool		takes_mail;		/* the scheduler does; see mailbox.h */
+	dsm_handle	mail;			/* DSM_HANDLE_INVALID: none */
 	pid_t		launcher;		/* one of its own, 0: none */
 	Latch	   *launcher_latch;
 } BoardDatabase;

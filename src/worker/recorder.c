@@ -5,8 +5,9 @@
  *
  * A run that fails takes its history with it: what the transaction wrote is
  * gone.  PostgreSQL has no autonomous transactions, so the failure is written
- * by somebody else: a dynamic background worker, the recorder, which lives
- * for that one transaction.  It needs no preloading, only a free slot among
+ * by somebody else: the scheduler, if one is running in this database, or else
+ * a dynamic background worker, the recorder, which lives for that one
+ * transaction.  It needs no preloading, only a free slot among
  * max_worker_processes.
  *
  * The run and its rejects travel through a queue in a small shared memory
@@ -18,9 +19,11 @@
  * detect such a deadlock, since a backend that waits on its latch waits for no
  * lock.  Hence the caller waits for a while, so that normally the failure can
  * be seen as soon as the error is, and then leaves the recorder to itself.
+ * The scheduler waits for no lock longer than a moment, and leaves what it
+ * cannot write to a recorder.
  *
  * This file is what the failing transaction does; delivery.c hands the run
- * over, and recorder_worker.c is the recorder.
+ * over, as a parcel, to recorder_scheduler.c or to recorder_worker.c.
  *
  * Whatever happens here, the error that the caller gets is the one that made
  * the run fail.  Problems of the recording itself are warnings.
@@ -107,6 +110,7 @@ record_failure(Recording *recording)
 	MemoryContext oldcontext = CurrentMemoryContext;
 	ResourceOwner oldowner = CurrentResourceOwner;
 	MemoryContext context;
+	bool		in_history = false;
 
 	context = AllocSetContextCreate(oldcontext,
 									"idem_import recorder",
@@ -117,7 +121,7 @@ record_failure(Recording *recording)
 
 	PG_TRY();
 	{
-		idem_deliver(&recording->run, recording->rejects);
+		idem_deliver(&recording->run, recording->rejects, &in_history);
 
 		ReleaseCurrentSubTransaction();
 	}
@@ -136,6 +140,9 @@ record_failure(Recording *recording)
 
 		ereport(WARNING,
 				(errcode(edata->sqlerrcode),
+				 in_history ?
+				 errmsg("could not record the failure of import \"%s\" in the ledger: %s",
+						recording->run.import, edata->message) :
 				 errmsg("could not record the failure of import \"%s\": %s",
 						recording->run.import, edata->message),
 				 edata->hint ? errhint("%s", edata->hint) : 0));

@@ -3,8 +3,8 @@
  * recorder_message.h
  *	  What lies in the shared memory segment between a caller and its recorder.
  *
- * Between delivery.c, which writes it, and recorder_worker.c.  A header, and a
- * queue of messages: the run first, then its rejects one by one.
+ * Between parcel.c, which writes it, and parcel_open.c.  A header, and a queue
+ * of messages: the run first, then its rejects one by one.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +23,7 @@
 typedef enum RecorderOutcome
 {
 	OUTCOME_NONE,				/* not written, or not yet */
+	OUTCOME_LEDGER_LEFT,		/* all but the ledger is committed */
 	OUTCOME_RECORDED,			/* committed */
 	OUTCOME_NO_EXTENSION		/* there is nowhere to write it */
 } RecorderOutcome;
@@ -32,6 +33,8 @@ typedef struct RecorderHeader
 	Oid			database;
 	Size		payload_size;	/* sizeof(Payload), as the caller sees it */
 	pg_atomic_uint32 outcome;
+	int64		run_id;			/* that the history has, if the ledger is left */
+	pg_atomic_uint32 finished;	/* the receiver has gone: nothing above changes any more */
 } RecorderHeader;
 
 /*
@@ -41,6 +44,7 @@ typedef struct RecorderHeader
  */
 typedef struct Payload
 {
+	bool		ledger_only;	/* the history has the run */
 	int64		nrejects;
 	RunRecord	run;
 } Payload;

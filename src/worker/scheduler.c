@@ -8,6 +8,9 @@
  * has left on the board.  Tasks are claimed by the executors themselves: it
  * only counts.
  *
+ * While it is there, it also writes down the failures of runs that sessions
+ * hand to it, one between two looks at the tasks; recorder_scheduler.c does.
+ *
  * Places are for all databases.  When others wait for one, a database that had
  * its turn gives up its places, and goes to the end of the line.
  *
@@ -27,8 +30,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/board.h"
+#include "worker/mailbox.h"
 #include "worker/process.h"
 #include "worker/record.h"
+#include "worker/recorder_scheduler.h"
 #include "worker/scheduler.h"
 #include "worker/settings.h"
 
@@ -75,6 +80,8 @@ sign_off(int code, Datum arg)
 	if (entry != NULL && entry->scheduler == MyProcPid)
 	{
 		entry->scheduler = 0;
+		entry->takes_mail = false;
+		entry->mail = DSM_HANDLE_INVALID;
 		entry->hungry = false;
 		entry->served = GetCurrentTimestamp();
 		/* not a farewell: whoever comes next is to look */
@@ -130,22 +137,24 @@ our_entry(Board *board)
 }
 
 /*
- * Leave, unless it has been woken meanwhile.  next: when to come back, 0: when
- * woken.
+ * Leave, unless it has been woken or has got mail meanwhile.  next: when to
+ * come back, 0: when woken.
  */
 static void
 leave(TimestampTz next)
 {
 	Board	   *board = idem_board();
 	BoardDatabase *entry;
-	bool		woken;
+	bool		stay;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry = our_entry(board);
-	woken = entry->woken;
+	stay = entry->woken || entry->mail != DSM_HANDLE_INVALID;
+	/* who is about to leave is not to be kept by one after another */
+	entry->takes_mail = false;
 	entry->next = next;
 	LWLockRelease(&board->lock);
-	if (!woken)
+	if (!stay)
 		proc_exit(0);
 }
 
@@ -339,7 +348,10 @@ linger(Service *service, const Outlook *outlook, TimestampTz now)
 		service->idle_since = now;
 	if (!outlook->has_extension || idem_board_others_wait(database) ||
 		TimestampDifferenceExceeds(service->idle_since, now, IDEM_LINGER_MS))
+	{
 		leave(outlook->queue.next);
+		return now;
+	}
 	return TimestampTzPlusMilliseconds(service->idle_since, IDEM_LINGER_MS);
 }
 
@@ -354,8 +366,15 @@ serve(void)
 		TimestampTz now;
 		TimestampTz until;
 		bool		turn_over;
-		bool		woken = heed_wakeups();
+		bool		woken;
 
+		/* before it looks at anything else: waits in there take wake-ups for theirs */
+		if (idem_record_mail(database))
+		{
+			service.idle_since = 0;
+			(void) idem_process_reload();
+		}
+		woken = heed_wakeups();
 		look_at_queue(&outlook);
 		reap_executors();
 		look_at_executors(&outlook);
@@ -371,7 +390,10 @@ serve(void)
 			until = idem_process_earlier(until, employ(&service, &outlook, now));
 
 		if (turn_over && outlook.executors == 0)
+		{
 			leave(TimestampTzPlusMilliseconds(now, outlook.gives_way || idem_max_workers == 0 ? RETRY_MS : 1));
+			continue;
+		}
 		if (outlook.queue.tasks == 0 && outlook.executors == 0)
 			until = idem_process_earlier(until, linger(&service, &outlook, now));
 		else
@@ -379,6 +401,7 @@ serve(void)
 		/* without executors nobody else sees whom we are in the way of */
 		if (outlook.executors == 0)
 			until = idem_process_earlier(until, TimestampTzPlusMilliseconds(now, IDEM_LINGER_MS));
+		idem_mailbox_open(database);
 		(void) idem_process_wait(until);
 	}
 }

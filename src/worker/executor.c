@@ -17,9 +17,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -210,10 +208,7 @@ idem_import_executor_main(Datum main_arg)
 	Oid			database;
 
 	place = DatumGetInt32(main_arg);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGINT, idem_task_cancel_handler);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	idem_process_signals();
 	MemoryContextSwitchTo(TopMemoryContext);
 
 	database = sign_on();

@@ -161,8 +161,7 @@ database_changed(Datum arg, int cacheid, uint32 hashvalue)
 
 /*
  * A scheduler has failed if it ended with an error, or without having signed
- * on.  It may have been told to, so there is another one at once; but not if
- * that goes on.
+ * on.  There is another one at once, but not if that goes on.
  */
 static void
 reap(Board *board, Served *one, TimestampTz now)
@@ -453,6 +452,7 @@ idem_import_launcher_main(Datum main_arg)
 
 	only = DatumGetObjectId(main_arg);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, SIG_IGN);
 	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	BackgroundWorkerUnblockSignals();
 	MemoryContextSwitchTo(TopMemoryContext);

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
@@ -17,11 +19,16 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "tcop/tcopprot.h"
 #include "utils/guc.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "worker/board.h"
 #include "worker/process.h"
 #include "worker/settings.h"
+
+static volatile sig_atomic_t cancel_allowed = false;
+static volatile sig_atomic_t terminated = false;
 
 void
 idem_process_describe(BackgroundWorker *worker, const char *kind, const char *main_function, Datum arg)
@@ -35,6 +42,44 @@ idem_process_describe(BackgroundWorker *worker, const char *kind, const char *ma
 	snprintf(worker->bgw_name, sizeof(worker->bgw_name), "idem_import %s", kind);
 	strlcpy(worker->bgw_type, worker->bgw_name, sizeof(worker->bgw_type));
 	worker->bgw_main_arg = arg;
+}
+
+/* lock_timeout comes as the same signal, and always holds. */
+static void
+cancel_handler(SIGNAL_ARGS)
+{
+	if (cancel_allowed || get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
+}
+
+static void
+terminate_handler(SIGNAL_ARGS)
+{
+	terminated = true;
+	die(postgres_signal_arg);
+}
+
+void
+idem_process_signals(void)
+{
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, cancel_handler);
+	pqsignal(SIGTERM, terminate_handler);
+	BackgroundWorkerUnblockSignals();
+}
+
+void
+idem_process_allow_cancel(bool allow)
+{
+	cancel_allowed = allow;
+	/* what came before was for something else */
+	QueryCancelPending = false;
+}
+
+bool
+idem_process_was_terminated(void)
+{
+	return terminated;
 }
 
 bool

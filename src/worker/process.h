@@ -14,6 +14,18 @@
 /* Describe a background worker: "idem_import <kind>". */
 extern void idem_process_describe(BackgroundWorker *worker, const char *kind, const char *main_function, Datum arg);
 
+/*
+ * Handle signals from here on: SIGHUP reloads, SIGTERM ends the process, and
+ * SIGINT cancels what may be canceled, which is nothing at first.
+ */
+extern void idem_process_signals(void);
+
+/* What comes from here on may be canceled, or may not. */
+extern void idem_process_allow_cancel(bool allow);
+
+/* Has SIGTERM come? */
+extern bool idem_process_was_terminated(void);
+
 /* Reload settings if that was asked for; says whether. */
 extern bool idem_process_reload(void);
 

@@ -23,9 +23,7 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
-#include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -88,7 +86,7 @@ sign_off(int code, Datum arg)
 		if (code != 0)
 		{
 			entry->woken = true;
-			entry->failed = true;
+			entry->failed = !idem_process_was_terminated();
 		}
 		latch = entry->launcher != 0 ? entry->launcher_latch : board->launcher_latch;
 		idem_board_tidy(entry);
@@ -415,9 +413,7 @@ idem_import_scheduler_main(Datum main_arg)
 	bool		expected = false;
 
 	database = DatumGetObjectId(main_arg);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
+	idem_process_signals();
 	MemoryContextSwitchTo(TopMemoryContext);
 
 	if (!sign_on(&expected))

@@ -22,7 +22,6 @@
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "replication/slot.h"
-#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -45,16 +44,6 @@ typedef struct TaskRun
 	int64		run_id;			/* of the last step */
 	bool		done;
 } TaskRun;
-
-static volatile sig_atomic_t cancelable = false;
-
-/* Timeouts come as the same signal; lock_timeout also holds while a failure is written down. */
-void
-idem_task_cancel_handler(SIGNAL_ARGS)
-{
-	if (cancelable || get_timeout_indicator(LOCK_TIMEOUT, false))
-		StatementCancelHandler(postgres_signal_arg);
-}
 
 static void
 task_context(void *arg)
@@ -259,17 +248,16 @@ idem_task_run(const Task *task, int place)
 	error_context_stack = &callback;
 	PG_TRY();
 	{
-		cancelable = true;
+		idem_process_allow_cancel(true);
 		take_steps(run);
 	}
 	PG_CATCH();
 	{
-		cancelable = false;
+		idem_process_allow_cancel(false);
 		edata = clean_up(run->cxt);
 	}
 	PG_END_TRY();
-	cancelable = false;
-	QueryCancelPending = false;
+	idem_process_allow_cancel(false);
 	/* whatever it has set is not for us */
 	idem_owner_discard();
 	MemoryContextSwitchTo(cxt);

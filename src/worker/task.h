@@ -17,10 +17,4 @@
  */
 extern void idem_task_run(const Task *task, int place);
 
-/*
- * For SIGINT: cancel the run at hand.  Between runs nothing is canceled; who
- * wants a task to be has left word on the board.
- */
-extern void idem_task_cancel_handler(SIGNAL_ARGS);
-
 #endif							/* IDEM_TASK_H */

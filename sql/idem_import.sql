@@ -320,8 +320,9 @@ CREATE TABLE idem_import_queue (
 );
 
 -- What is pending is found in the order in which it is claimed, and so is what
--- becomes due; what is done costs nothing.
-CREATE INDEX idem_import_queue_pending ON idem_import_queue (coalesce(backfill, 0), (- priority::bigint), task)
+-- becomes due; what is done costs nothing.  Those that are not due yet are
+-- passed within the index.
+CREATE INDEX idem_import_queue_pending ON idem_import_queue (coalesce(backfill, 0), (- priority::bigint), task, run_after)
 	WHERE status = 'pending';
 CREATE INDEX idem_import_queue_due ON idem_import_queue (run_after) WHERE status = 'pending';
 CREATE INDEX idem_import_queue_running ON idem_import_queue (task) WHERE status = 'running';

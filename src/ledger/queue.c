@@ -33,7 +33,7 @@ regrole_param(Oid role)
 
 /*
  * UPDATE idem_import_queue SET priority = greatest(...), run_after = least(...)
- * WHERE import = $1 AND scope IS NOT DISTINCT FROM $2 AND status = 'pending' AND backfill IS NULL
+ * WHERE import = $1 AND <scope is $2> AND status = 'pending' AND backfill IS NULL
  * RETURNING task
  *
  * or else
@@ -63,8 +63,9 @@ idem_queue_submit(const char *import, const char *scope, int priority, Timestamp
 	if (!sql_returning(SPI_OK_UPDATE_RETURNING,
 					   psprintf("UPDATE %sidem_import_queue SET priority = greatest(priority, $3), "
 								"run_after = least(run_after, $4) "
-								"WHERE import = $1 AND scope IS NOT DISTINCT FROM $2 AND status = 'pending' "
-								"AND backfill IS NULL RETURNING task", house.schema),
+								"WHERE import = $1 AND %s AND status = 'pending' "
+								"AND backfill IS NULL RETURNING task", house.schema,
+								scope != NULL ? "scope = $2" : "scope IS NULL AND $2::text IS NULL"),
 					   sql_params(4, param), cxt, &row) &&
 		!sql_returning(SPI_OK_INSERT_RETURNING,
 					   psprintf("INSERT INTO %sidem_import_queue AS q (import, scope, priority, run_after, submitted_by) "

@@ -12,45 +12,22 @@
  *
  * Tasks of one backfill stand in one lane, all others in lane 0.  Of each lane
  * only the first that is due is looked at, unless the lane already has as many
- * running as it may: so what a claim costs does not depend on how many wait.
- *
- * Nor does it depend on how many are done.  As long as somebody's snapshot is
- * older, an index keeps what is done, and to find the first that is not means
- * to pass all of them.  So each process remembers where it found the first of
- * each lane, and starts there the next time.  Tasks that become pending may
- * stand before that; who makes them so says it after his commit, and all begin
- * anew.
+ * running as it may; and of the lanes only the first few.  So what a claim costs
+ * does not depend on how many wait.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "base/sql.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "ledger/queue.h"
+#include "ledger/queue_lanes.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
-#include "utils/array.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/timestamp.h"
-
-/* The first pending task of a lane, when it was looked for last. */
-typedef struct Lane
-{
-	int64		lane;
-	int64		rank;			/* -priority */
-	int64		task;
-} Lane;
-
-/* What this process remembers, of the generation it was found in. */
-static MemoryContext memory = NULL;
-static int64 generation = -1;
-static List *lanes = NIL;		/* of Lane * */
-static List *left_behind = NIL; /* of int64 *: they may be */
 
 /* Claims come one at a time: an object of class idem_import_queue, without a number. */
 static void
@@ -62,156 +39,6 @@ lock_claims(void)
 	sql_house_find(&house);
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, get_relname_relid("idem_import_queue", house.schema_oid), 0, 0);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-}
-
-static bool
-at_hand(const QueueHands *hands, int64 task)
-{
-	for (int i = 0; i < hands->n; i++)
-	{
-		if (hands->tasks[i] == task)
-			return true;
-	}
-	return false;
-}
-
-/* The planner knows nothing of a queue whose statistics are from another hour. */
-static void
-prefer_indexes(void)
-{
-	static const char *const off[] = {"enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"};
-
-	for (int i = 0; i < lengthof(off); i++)
-		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-}
-
-/*
- * SELECT array_agg(task ORDER BY task) AS tasks FROM idem_import_queue
- * WHERE status = 'running' AND ($1 = 0 OR task = $1) AND ($2 = 0 OR backfill = $2)
- */
-static List *
-running(int64 task, int64 backfill)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param[] = {sql_int8(task), sql_int8(backfill)};
-	House		house;
-	SqlRow		row;
-	Datum		tasks;
-	Datum	   *elements;
-	int			n;
-	bool		isnull;
-	List	   *list = NIL;
-
-	sql_house_enter(&house);
-	(void) sql_row(psprintf("SELECT array_agg(task ORDER BY task) AS tasks FROM %sidem_import_queue "
-							"WHERE status = 'running' AND ($1 = 0 OR task = $1) AND ($2 = 0 OR backfill = $2)",
-							house.schema), sql_params(lengthof(param), param), true, cxt, &row);
-	sql_house_leave(&house);
-
-	tasks = sql_column(&row, "tasks", &isnull);
-	if (isnull)
-		return NIL;
-	deconstruct_array(DatumGetArrayTypeP(tasks), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements, NULL, &n);
-	for (int i = 0; i < n; i++)
-	{
-		int64	   *number = palloc(sizeof(int64));
-
-		*number = DatumGetInt64(elements[i]);
-		list = lappend(list, number);
-	}
-	return list;
-}
-
-/*
- * The first pending task from a place on:
- *
- * SELECT coalesce(backfill, 0) AS lane, - priority::bigint AS rank, task FROM idem_import_queue
- * WHERE status = 'pending' AND (coalesce(backfill, 0), - priority::bigint, task) >= ($1, $2, $3)
- * ORDER BY 1, 2, 3 LIMIT 1
- */
-static bool
-first_pending(Lane *place)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param[] = {sql_int8(place->lane), sql_int8(place->rank), sql_int8(place->task)};
-	House		house;
-	SqlRow		row;
-	bool		found;
-
-	sql_house_enter(&house);
-	prefer_indexes();
-	found = sql_row(psprintf("SELECT coalesce(backfill, 0) AS lane, - priority::bigint AS rank, task "
-							 "FROM %sidem_import_queue WHERE status = 'pending' "
-							 "AND (coalesce(backfill, 0), - priority::bigint, task) >= ($1, $2, $3) "
-							 "ORDER BY coalesce(backfill, 0), - priority::bigint, task LIMIT 1", house.schema),
-					sql_params(lengthof(param), param), true, cxt, &row);
-	sql_house_leave(&house);
-	if (!found)
-		return false;
-	place->lane = sql_column_int8(&row, "lane", 0);
-	place->rank = sql_column_int8(&row, "rank", 0);
-	place->task = sql_column_int8(&row, "task", 0);
-	return true;
-}
-
-/* Look at everything. */
-static void
-begin_anew(const QueueHands *hands)
-{
-	MemoryContext oldcxt;
-	List	   *tasks;
-	ListCell   *lc;
-	Lane		place = {0, PG_INT64_MIN, PG_INT64_MIN};
-
-	if (memory == NULL)
-		memory = AllocSetContextCreate(TopMemoryContext, "idem_import lanes", ALLOCSET_SMALL_SIZES);
-	generation = -1;
-	lanes = NIL;
-	left_behind = NIL;
-	MemoryContextReset(memory);
-
-	while (first_pending(&place))
-	{
-		CHECK_FOR_INTERRUPTS();
-		oldcxt = MemoryContextSwitchTo(memory);
-		lanes = lappend(lanes, memcpy(palloc(sizeof(Lane)), &place, sizeof(Lane)));
-		MemoryContextSwitchTo(oldcxt);
-		place.lane++;
-		place.rank = PG_INT64_MIN;
-		place.task = PG_INT64_MIN;
-	}
-	tasks = running(0, 0);
-	oldcxt = MemoryContextSwitchTo(memory);
-	foreach(lc, tasks)
-	{
-		if (!at_hand(hands, *(int64 *) lfirst(lc)))
-			left_behind = lappend(left_behind, memcpy(palloc(sizeof(int64)), lfirst(lc), sizeof(int64)));
-	}
-	MemoryContextSwitchTo(oldcxt);
-	generation = hands->generation;
-}
-
-/* Bring what is remembered up to date. */
-static void
-remember(const QueueHands *hands)
-{
-	ListCell   *lc;
-
-	if (generation != hands->generation)
-	{
-		begin_anew(hands);
-		return;
-	}
-	foreach(lc, lanes)
-	{
-		Lane	   *lane = lfirst(lc);
-		Lane		first = *lane;
-
-		if (first_pending(&first) && first.lane == lane->lane)
-			*lane = first;
-		else
-			lanes = foreach_delete_current(lanes, lc);
-	}
 }
 
 /*
@@ -242,75 +69,86 @@ remember(const QueueHands *hands)
 	"%3$s) q"
 #define CLAIMABLE_NPARAMS	6
 
-static SqlParam
-int8_array(const int64 *values, int n)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * (n + 1));
-
-	for (int i = 0; i < n; i++)
-		elements[i] = Int64GetDatum(values[i]);
-	return sql_datum(INT8ARRAYOID,
-					 PointerGetDatum(construct_array(elements, n, INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)),
-					 false);
-}
-
 static void
-claimable_params(SqlParam *param, TimestampTz now, int64 limit, const QueueHands *hands)
+claimable_params(SqlParam *param, TimestampTz now, int64 limit, const List *some, const QueueHands *hands)
 {
-	int			n = list_length(lanes);
-	int64	   *lane = palloc(sizeof(int64) * (n + 1));
-	int64	   *rank = palloc(sizeof(int64) * (n + 1));
-	int64	   *task = palloc(sizeof(int64) * (n + 1));
-
-	for (int i = 0; i < n; i++)
-	{
-		const Lane *one = list_nth(lanes, i);
-
-		lane[i] = one->lane;
-		rank[i] = one->rank;
-		task[i] = one->task;
-	}
 	param[0] = sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(now), false);
 	param[1] = sql_int8(limit);
-	param[2] = int8_array(lane, n);
-	param[3] = int8_array(rank, n);
-	param[4] = int8_array(task, n);
-	param[5] = int8_array(hands->tasks, hands->n);
+	idem_lanes_params(some, &param[2]);
+	param[5] = idem_lanes_int8_array(hands->tasks, hands->n);
+}
+
+/*
+ * Take the next lanes off the list, more each time: those whose tasks are all
+ * at hand come first, so at the beginning one more than that.
+ */
+static List *
+next_lanes(List **rest, const QueueHands *hands, int *n)
+{
+	List	   *some;
+
+	*n = *n == 0 ? hands->n + 1 : *n * 4;
+	some = list_copy_head(*rest, *n);
+	*rest = list_copy_tail(*rest, *n);
+	return idem_lanes_advance(some);
+}
+
+/* How many tasks could be claimed now, counted until there are so many. */
+static int64
+count_claimable(int64 limit, const QueueHands *hands, TimestampTz now)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	List	   *rest = list_copy(idem_lanes(hands));
+	int64		tasks = 0;
+	int			n = 0;
+
+	while (rest != NIL && tasks < limit)
+	{
+		List	   *some = next_lanes(&rest, hands, &n);
+		SqlParam	param[CLAIMABLE_NPARAMS];
+		House		house;
+		SqlRow		row;
+
+		claimable_params(param, now, limit, some, hands);
+		sql_house_enter(&house);
+		idem_lanes_prefer_indexes();
+		(void) sql_row(psprintf(CLAIMABLE, house.schema, "count(*) AS tasks", ""),
+					   sql_params(CLAIMABLE_NPARAMS, param), true, cxt, &row);
+		sql_house_leave(&house);
+		tasks += sql_column_int8(&row, "tasks", 0);
+	}
+	return tasks;
 }
 
 void
 idem_queue_look(int64 limit, ReadHands read_hands, QueueOutlook *outlook)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param[CLAIMABLE_NPARAMS];
+	TimestampTz now = GetCurrentTimestamp();
+	SqlParam	param = sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(now), false);
 	QueueHands	hands;
 	House		house;
-	SqlRow		count;
 	SqlRow		next;
 	Datum		value;
 	bool		isnull;
 	ListCell   *lc;
 
 	read_hands(&hands);
-	remember(&hands);
-	claimable_params(param, GetCurrentTimestamp(), limit, &hands);
+	outlook->tasks = count_claimable(limit, &hands, now);
 	sql_house_enter(&house);
-	prefer_indexes();
-	(void) sql_row(psprintf(CLAIMABLE, house.schema, "count(*) AS tasks", ""),
-				   sql_params(CLAIMABLE_NPARAMS, param), true, cxt, &count);
+	idem_lanes_prefer_indexes();
 	(void) sql_row(psprintf("SELECT min(run_after) AS next FROM %sidem_import_queue "
 							"WHERE status = 'pending' AND run_after > $1", house.schema),
-				   sql_params(1, param), true, cxt, &next);
+				   sql_params(1, &param), true, cxt, &next);
 	sql_house_leave(&house);
 
-	outlook->tasks = sql_column_int8(&count, "tasks", 0);
 	value = sql_column(&next, "next", &isnull);
 	outlook->next = isnull ? 0 : DatumGetTimestampTz(value);
-	foreach(lc, left_behind)
+	foreach(lc, idem_lanes_left_behind(&hands))
 	{
 		int64		number = *(int64 *) lfirst(lc);
 
-		if (!at_hand(&hands, number) && running(number, 0) != NIL)
+		if (!idem_lanes_at_hand(&hands, number) && idem_lanes_running(number, 0) != NIL)
 			outlook->tasks++;
 	}
 }
@@ -358,12 +196,12 @@ find_left_behind(const QueueHands *hands, Task *task)
 {
 	ListCell   *lc;
 
-	foreach(lc, left_behind)
+	foreach(lc, idem_lanes_left_behind(hands))
 	{
 		int64		number = *(int64 *) lfirst(lc);
 		bool		waits;
 
-		if (at_hand(hands, number) || !lock_running(number, task))
+		if (idem_lanes_at_hand(hands, number) || !lock_running(number, task))
 			continue;
 		if (idem_queue_pick_up(number, &waits))
 			return true;
@@ -379,17 +217,17 @@ idem_queue_cancel_orphans(int64 number, bool is_backfill, ReadHands read_hands)
 	QueueHands	hands;
 	ListCell   *lc;
 
-	foreach(lc, running(is_backfill ? 0 : number, is_backfill ? number : 0))
+	foreach(lc, idem_lanes_running(is_backfill ? 0 : number, is_backfill ? number : 0))
 	{
 		int64		one = *(int64 *) lfirst(lc);
 		Task		task;
 
 		read_hands(&hands);
-		if (at_hand(&hands, one) || !lock_running(one, &task))
+		if (idem_lanes_at_hand(&hands, one) || !lock_running(one, &task))
 			continue;
 		/* as we hold the row, nobody can take it up any more; has anybody before? */
 		read_hands(&hands);
-		if (at_hand(&hands, one))
+		if (idem_lanes_at_hand(&hands, one))
 			continue;
 		idem_queue_canceled(one);
 		canceled = true;
@@ -397,28 +235,59 @@ idem_queue_cancel_orphans(int64 number, bool is_backfill, ReadHands read_hands)
 	return canceled;
 }
 
-/* The next that is due. */
+/* Does a task come before that place? */
+static bool
+comes_before(const SqlRow *row, int64 rank, int64 task)
+{
+	int64		its_rank = sql_column_int8(row, "rank", 0);
+
+	return its_rank < rank || (its_rank == rank && sql_column_int8(row, "task", 0) < task);
+}
+
+/* Does it come before all that may be in these lanes? */
+static bool
+comes_first(const SqlRow *row, const List *rest)
+{
+	const Lane *next = linitial(rest);
+
+	return comes_before(row, next->rank, next->task);
+}
+
+/*
+ * The next that is due.  It comes first of its lanes; those that follow are
+ * looked at as long as they may have one that comes before it.
+ */
 static bool
 find_pending(const QueueHands *hands, Task *task)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param[CLAIMABLE_NPARAMS];
-	House		house;
-	SqlRow		row;
-	bool		found;
-	char	   *query;
+	TimestampTz now = GetCurrentTimestamp();
+	List	   *rest = list_copy(idem_lanes(hands));
+	SqlRow		best = {0};
+	int			n = 0;
 
-	claimable_params(param, GetCurrentTimestamp(), 1, hands);
-	sql_house_enter(&house);
-	prefer_indexes();
-	query = psprintf(CLAIMABLE " LEFT JOIN %1$sidem_import_definition d ON d.name = q.import "
-					 "ORDER BY q.priority DESC, q.task LIMIT 1",
-					 house.schema, TASK_COLUMNS, "FOR UPDATE SKIP LOCKED");
-	found = sql_row(query, sql_params(CLAIMABLE_NPARAMS, param), true, cxt, &row);
-	sql_house_leave(&house);
-	if (found)
-		read_task(&row, task);
-	return found;
+	while (rest != NIL && (best.tuple == NULL || !comes_first(&best, rest)))
+	{
+		List	   *some = next_lanes(&rest, hands, &n);
+		SqlParam	param[CLAIMABLE_NPARAMS];
+		House		house;
+		SqlRow		row;
+		bool		found;
+
+		claimable_params(param, now, 1, some, hands);
+		sql_house_enter(&house);
+		idem_lanes_prefer_indexes();
+		found = sql_row(psprintf(CLAIMABLE " LEFT JOIN %1$sidem_import_definition d ON d.name = q.import "
+								 "ORDER BY q.priority DESC, q.task LIMIT 1",
+								 house.schema, "- q.priority::bigint AS rank, " TASK_COLUMNS, "FOR UPDATE SKIP LOCKED"),
+						sql_params(CLAIMABLE_NPARAMS, param), true, cxt, &row);
+		sql_house_leave(&house);
+		if (found && (best.tuple == NULL || comes_before(&row, sql_column_int8(&best, "rank", 0), sql_column_int8(&best, "task", 0))))
+			best = row;
+	}
+	if (best.tuple != NULL)
+		read_task(&best, task);
+	return best.tuple != NULL;
 }
 
 Claim
@@ -431,8 +300,6 @@ idem_queue_claim(Oid owner, Task *task, ReadHands read_hands, void (*hold) (cons
 	memset(task, 0, sizeof(Task));
 	lock_claims();
 	read_hands(&hands);
-	remember(&hands);
-
 	if (!find_left_behind(&hands, task) && !find_pending(&hands, task))
 		return CLAIM_NONE;
 	if (OidIsValid(owner) && task->owner != owner)

@@ -13,11 +13,13 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "ledger/queue.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -70,6 +72,22 @@ hold(const Task *task)
 	(void) idem_board_set_task(place, task->task, task->backfill);
 }
 
+/*
+ * The claim is to be on disk before the task begins.  But claims come one at a
+ * time, and the next need not wait for the disk, too: so it is written once the
+ * transaction has ended.
+ */
+static void
+commit_claim(void)
+{
+	bool		durable = synchronous_commit > SYNCHRONOUS_COMMIT_OFF;
+
+	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	CommitTransactionCommand();
+	if (durable)
+		XLogFlush(XactLastCommitEnd);
+}
+
 /* Claim the next task; says whether to leave instead. */
 static bool
 claim(Oid owner, Task *task, Claim *claimed)
@@ -101,12 +119,7 @@ claim(Oid owner, Task *task, Claim *claimed)
 	if (*claimed == CLAIM_OTHERS)
 		AbortCurrentTransaction();
 	else
-	{
-		/* of a task that takes the server with it there must be a trace */
-		if (*claimed == CLAIM_TASK)
-			ForceSyncCommit();
-		CommitTransactionCommand();
-	}
+		commit_claim();
 	MemoryContextSwitchTo(TopMemoryContext);
 	if (task->put_back && *claimed != CLAIM_OTHERS)
 		idem_board_wake(MyDatabaseId);

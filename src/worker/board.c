@@ -176,6 +176,28 @@ idem_board_others_wait(Oid database)
 	return wait;
 }
 
+void
+idem_board_wake_idle(Oid database)
+{
+	Board	   *board = idem_board();
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	for (int i = 0; i < BOARD_EXECUTORS; i++)
+	{
+		const BoardExecutor *executor = &board->executors[i];
+
+		if (OidIsValid(executor->database) && executor->database != database &&
+			executor->pid != 0 && executor->task == 0)
+			SetLatch(executor->latch);
+	}
+	for (int i = 0; i < BOARD_DATABASES && !OidIsValid(database); i++)
+	{
+		if (board->databases[i].scheduler != 0)
+			SetLatch(board->databases[i].scheduler_latch);
+	}
+	LWLockRelease(&board->lock);
+}
+
 int
 idem_board_reserve(Oid database, int limit)
 {

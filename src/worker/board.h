@@ -93,6 +93,9 @@ extern void idem_board_wake_afterwards(void);
 /* Does somebody else wait for the place that this database takes? */
 extern bool idem_board_others_wait(Oid database);
 
+/* This database waits for a place: wake those of others who linger on theirs.  InvalidOid: for a scheduler's. */
+extern void idem_board_wake_idle(Oid database);
+
 /* Take a place for an executor; -1 if "limit" of them are taken. */
 extern int	idem_board_reserve(Oid database, int limit);
 

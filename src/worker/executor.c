@@ -75,17 +75,14 @@ hold(const Task *task)
 /*
  * The claim is to be on disk before the task begins.  But claims come one at a
  * time, and the next need not wait for the disk, too: so it is written once the
- * transaction has ended.
+ * transaction has ended, whatever synchronous_commit is for others.
  */
 static void
 commit_claim(void)
 {
-	bool		durable = synchronous_commit > SYNCHRONOUS_COMMIT_OFF;
-
 	(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 	CommitTransactionCommand();
-	if (durable)
-		XLogFlush(XactLastCommitEnd);
+	XLogFlush(XactLastCommitEnd);
 }
 
 /* Claim the next task; says whether to leave instead. */

@@ -196,8 +196,8 @@ reap(Board *board, Served *one, TimestampTz now)
 	databases_changed = true;
 }
 
-/* Start a scheduler; if there is no slot or entry for it, that is tried again later. */
-static void
+/* Start a scheduler; false if there is no slot for it, which is tried again later. */
+static bool
 start_scheduler(Board *board, Served *one, TimestampTz now)
 {
 	BackgroundWorker worker;
@@ -210,7 +210,7 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 	LWLockRelease(&board->lock);
 	one->retry_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
 	if (entry == NULL)
-		return;
+		return true;
 
 	idem_process_describe(&worker, "scheduler", "idem_import_scheduler_main", ObjectIdGetDatum(one->database));
 	worker.bgw_notify_pid = MyProcPid;
@@ -219,7 +219,7 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 		one->look = false;
 		one->started_at = now;
 		one->retry_at = 0;
-		return;
+		return true;
 	}
 
 	one->handle = NULL;
@@ -227,6 +227,7 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 	entry->starting = false;
 	entry->woken = true;
 	LWLockRelease(&board->lock);
+	return false;
 }
 
 typedef struct Turn
@@ -271,6 +272,19 @@ look_at(Board *board, const Served *one, TimestampTz now)
 	return turn;
 }
 
+static void
+set_crowded(Board *board, bool crowded)
+{
+	bool		before;
+
+	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
+	before = board->crowded;
+	board->crowded = crowded;
+	LWLockRelease(&board->lock);
+	if (crowded && !before)
+		idem_board_wake_idle(InvalidOid);
+}
+
 /*
  * Start schedulers where there is something to do: who has waited longest
  * first, and no more of them than there can be executors.  Returns when to
@@ -283,6 +297,7 @@ start_schedulers(Board *board)
 	TimestampTz next = TimestampTzPlusMilliseconds(now, LOOK_MS);
 	Served	   *first = NULL;
 	bool		waiting = false;
+	bool		lacking = false;
 
 	do
 	{
@@ -311,15 +326,11 @@ start_schedulers(Board *board)
 		}
 		waiting = due > 0 && running >= idem_max_workers;
 		if (first != NULL && !waiting)
-			start_scheduler(board, first, now);
+			lacking = !start_scheduler(board, first, now) || lacking;
 	} while (first != NULL && !waiting);
 
 	if (!OidIsValid(only))
-	{
-		LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-		board->crowded = waiting && idem_max_workers > 0;
-		LWLockRelease(&board->lock);
-	}
+		set_crowded(board, (waiting || lacking) && idem_max_workers > 0);
 	if (waiting)
 		next = idem_process_earlier(next, TimestampTzPlusMilliseconds(now, RETRY_MS));
 	if (waiting && idem_max_workers == 0)

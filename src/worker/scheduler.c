@@ -35,7 +35,7 @@
 #include "worker/scheduler.h"
 #include "worker/settings.h"
 
-#define RETRY_MS	1000	/* after an executor could not be started */
+#define RETRY_MS	1000	/* after executors could not be started, or not so many */
 #define SIT_OUT_MAX_MS	60000	/* after executors found nothing they could claim */
 
 PGDLLEXPORT void idem_import_scheduler_main(Datum main_arg);
@@ -262,13 +262,19 @@ static void
 set_hungry(bool hungry)
 {
 	Board	   *board = idem_board();
+	BoardDatabase *entry;
+	bool		before;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	our_entry(board)->hungry = hungry;
+	entry = our_entry(board);
+	before = entry->hungry;
+	entry->hungry = hungry;
 	LWLockRelease(&board->lock);
+	if (hungry && !before)
+		idem_board_wake_idle(database);
 }
 
-/* Start that many, if there are places; when to try again, 0 if all went well. */
+/* Start that many, if there is room; when to try again, 0 if all went well. */
 static TimestampTz
 start_executors(int n, bool has_some)
 {
@@ -283,6 +289,7 @@ start_executors(int n, bool has_some)
 		if (place < 0)
 		{
 			hungry = !has_some;
+			retry = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 			break;
 		}
 		if (handles[place] != NULL)
@@ -296,6 +303,7 @@ start_executors(int n, bool has_some)
 		{
 			handles[place] = NULL;
 			idem_board_release(place, true);
+			hungry = !has_some;
 			retry = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
 		}
 	}
@@ -328,6 +336,7 @@ static TimestampTz
 employ(const Service *service, const Outlook *outlook, TimestampTz now)
 {
 	int			wanted = (int) Min(outlook->queue.tasks, idem_max_workers);
+	bool		others = idem_board_others_wait(database);
 
 	wake_idle(Min(wanted, outlook->idle));
 	if (wanted <= outlook->idle || now < service->sit_out_until)
@@ -335,7 +344,10 @@ employ(const Service *service, const Outlook *outlook, TimestampTz now)
 		set_hungry(false);
 		return wanted <= outlook->idle ? 0 : service->sit_out_until;
 	}
-	return start_executors(wanted - outlook->idle, outlook->executors > 0);
+	/* one place is enough while others have none */
+	if (others && outlook->executors > 0)
+		return TimestampTzPlusMilliseconds(now, RETRY_MS);
+	return start_executors(others ? 1 : wanted - outlook->idle, outlook->executors > 0);
 }
 
 /* Leave if there has been nothing to do for a while, or others need the place; when to look again. */

@@ -85,7 +85,7 @@ clean_up(void)
 	if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
 		EmitErrorReport();
 	FlushErrorState();
-	AbortCurrentTransaction();
+	AbortOutOfAnyTransaction();
 	jit_reset_after_error();
 	RESUME_INTERRUPTS();
 }

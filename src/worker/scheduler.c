@@ -405,7 +405,14 @@ serve(void)
 			continue;
 		}
 		if (outlook.queue.tasks == 0 && outlook.executors == 0)
-			until = idem_process_earlier(until, linger(&service, &outlook, now));
+		{
+			TimestampTz again = linger(&service, &outlook, now);
+
+			/* it stays for what has come already, not for more */
+			if (again <= now)
+				continue;
+			until = idem_process_earlier(until, again);
+		}
 		else
 			service.idle_since = 0;
 		/* without executors nobody else sees whom we are in the way of */

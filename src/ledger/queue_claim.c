@@ -15,6 +15,9 @@
  * running as it may; and of the lanes only the first few.  So what a claim costs
  * does not depend on how many wait.
  *
+ * Of the same priority, tasks of no backfill come first: a backfill may take days,
+ * and is not to hold up what somebody has submitted for today.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -235,22 +238,15 @@ idem_queue_cancel_orphans(int64 number, bool is_backfill, ReadHands read_hands)
 	return canceled;
 }
 
-/* Does a task come before that place? */
-static bool
-comes_before(const SqlRow *row, int64 rank, int64 task)
+static Lane
+place_of(const SqlRow *row)
 {
-	int64		its_rank = sql_column_int8(row, "rank", 0);
+	Lane		place;
 
-	return its_rank < rank || (its_rank == rank && sql_column_int8(row, "task", 0) < task);
-}
-
-/* Does it come before all that may be in these lanes? */
-static bool
-comes_first(const SqlRow *row, const List *rest)
-{
-	const Lane *next = linitial(rest);
-
-	return comes_before(row, next->rank, next->task);
+	place.lane = sql_column_int8(row, "backfill", 0);
+	place.rank = sql_column_int8(row, "rank", 0);
+	place.task = sql_column_int8(row, "task", 0);
+	return place;
 }
 
 /*
@@ -264,26 +260,34 @@ find_pending(const QueueHands *hands, Task *task)
 	TimestampTz now = GetCurrentTimestamp();
 	List	   *rest = list_copy(idem_lanes(hands));
 	SqlRow		best = {0};
+	Lane		best_place = {0};
 	int			n = 0;
 
-	while (rest != NIL && (best.tuple == NULL || !comes_first(&best, rest)))
+	while (rest != NIL && (best.tuple == NULL || idem_lanes_compare(&best_place, linitial(rest)) > 0))
 	{
 		List	   *some = next_lanes(&rest, hands, &n);
 		SqlParam	param[CLAIMABLE_NPARAMS];
 		House		house;
 		SqlRow		row;
-		bool		found;
+		Lane		place;
 
 		claimable_params(param, now, 1, some, hands);
 		sql_house_enter(&house);
 		idem_lanes_prefer_indexes();
-		found = sql_row(psprintf(CLAIMABLE " LEFT JOIN %1$sidem_import_definition d ON d.name = q.import "
-								 "ORDER BY q.priority DESC, q.task LIMIT 1",
-								 house.schema, "- q.priority::bigint AS rank, " TASK_COLUMNS, "FOR UPDATE SKIP LOCKED"),
-						sql_params(CLAIMABLE_NPARAMS, param), true, cxt, &row);
+		if (!sql_row(psprintf(CLAIMABLE " LEFT JOIN %1$sidem_import_definition d ON d.name = q.import "
+							  "ORDER BY q.priority DESC, q.backfill IS NOT NULL, q.task LIMIT 1",
+							  house.schema, "- q.priority::bigint AS rank, " TASK_COLUMNS, "FOR UPDATE SKIP LOCKED"),
+					 sql_params(CLAIMABLE_NPARAMS, param), true, cxt, &row))
+			row.tuple = NULL;
 		sql_house_leave(&house);
-		if (found && (best.tuple == NULL || comes_before(&row, sql_column_int8(&best, "rank", 0), sql_column_int8(&best, "task", 0))))
+		if (row.tuple == NULL)
+			continue;
+		place = place_of(&row);
+		if (best.tuple == NULL || idem_lanes_compare(&place, &best_place) < 0)
+		{
 			best = row;
+			best_place = place;
+		}
 	}
 	if (best.tuple != NULL)
 		read_task(&best, task);

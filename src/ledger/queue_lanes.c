@@ -221,24 +221,29 @@ be_of_generation(const QueueHands *hands)
 	generation = hands->generation;
 }
 
-static int
-compare_lanes(const ListCell *a, const ListCell *b)
+int
+idem_lanes_compare(const Lane *a, const Lane *b)
 {
-	const Lane *x = lfirst(a);
-	const Lane *y = lfirst(b);
-
-	if (x->rank != y->rank)
-		return x->rank < y->rank ? -1 : 1;
-	if (x->task != y->task)
-		return x->task < y->task ? -1 : 1;
+	if (a->rank != b->rank)
+		return a->rank < b->rank ? -1 : 1;
+	if ((a->lane == 0) != (b->lane == 0))
+		return a->lane == 0 ? -1 : 1;
+	if (a->task != b->task)
+		return a->task < b->task ? -1 : 1;
 	return 0;
+}
+
+static int
+compare_cells(const ListCell *a, const ListCell *b)
+{
+	return idem_lanes_compare(lfirst(a), lfirst(b));
 }
 
 List *
 idem_lanes(const QueueHands *hands)
 {
 	be_of_generation(hands);
-	list_sort(lanes, compare_lanes);
+	list_sort(lanes, compare_cells);
 	return lanes;
 }
 

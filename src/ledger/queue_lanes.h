@@ -19,6 +19,9 @@ typedef struct Lane
 	int64		task;
 } Lane;
 
+/* Which place comes first, as in qsort: by rank, then those of lane 0, then by task. */
+extern int	idem_lanes_compare(const Lane *a, const Lane *b);
+
 /*
  * All lanes that may have pending tasks (List of Lane *), those with the
  * first places first; anew if a task may have become pending since they were

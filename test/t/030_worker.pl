@@ -191,6 +191,10 @@ is(sql("SELECT idem_import_wait($fill, '60 s')"), 'done', 'all of them once more
 is(sql("SELECT count(*) FROM idem_import_queue a JOIN idem_import_queue b ON a.task < b.task AND (a.started_at, a.finished_at) OVERLAPS (b.started_at, b.finished_at) WHERE a.backfill = $fill AND b.backfill = $fill"),
 	'0', 'max_parallel');
 is(sql("SELECT bool_and(scope >= before) FROM (SELECT scope, lag(scope) OVER (ORDER BY started_at) AS before FROM idem_import_queue WHERE backfill = $fill) x"), 't', 'in logical order');
+($fill, $task) = split /\|/, sql("SELECT idem_import_backfill('days', '2026-01-01', '2026-01-20', 'all'), idem_import_submit('all')");
+is(sql("SELECT idem_import_wait($task, '60 s'), idem_import_wait($fill, '60 s')"), 'done|done', 'a backfill, and a task that was submitted after it');
+cmp_ok(sql("SELECT count(*) FROM idem_import_queue b JOIN idem_import_queue t ON b.started_at < t.started_at WHERE b.backfill = $fill AND t.task = $task"),
+	'<=', 3, 'which does not wait for all of it');
 sql("UPDATE src SET v = v || '.'");
 $blocker->query_safe("BEGIN; LOCK TABLE dst IN SHARE ROW EXCLUSIVE MODE");
 $fill = sql("SELECT idem_import_backfill('days', '2026-01-01', '2026-01-20', 'all')");

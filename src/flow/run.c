@@ -284,6 +284,11 @@ verify_applied(Run *run)
 static void
 settle_call(Run *run, const char *label)
 {
+	const RunRequest *request = run->request;
+
+	/* the last step is there for all of the call */
+	if (request->completes && (request->paging == NULL || !request->paging->more))
+		label = IDEM_WHOLE_TABLE;
 	if (!list_member(run->done, makeString(pstrdup(label))))
 		idem_ledger_clear(run->def->name, label);
 	if (run->target->scope->ncolumns > 0 && run->request->scope == NULL && !idem_run_is_partial(run) &&

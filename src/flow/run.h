@@ -30,6 +30,7 @@ typedef struct RunRequest
 	TimestampTz created_at;		/* and when that was created */
 	bool		alone;			/* rows of other units are other steps' affair */
 	bool		strays;			/* only rows that belong to none of the units */
+	bool		completes;		/* the last step of a call over all units */
 	Paging	   *paging;			/* the next page of the source; NULL: all of it */
 	const LineRejects *lines;	/* what is no row of it; NULL: nothing */
 } RunRequest;

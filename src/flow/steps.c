@@ -199,6 +199,7 @@ idem_steps(const char *import, const char *scope, bool part)
 	steps->version = def->version;
 	steps->created_at = def->created_at;
 	steps->batch_size = def->batch_size;
+	steps->whole = scope == NULL;
 
 	idem_pin(def, &pin);
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -232,6 +233,7 @@ idem_steps_take(const Steps *steps, RunRequest *request, void (*take) (void *arg
 		request->scope = step->scope;
 		request->alone = step->alone;
 		request->strays = step->strays;
+		request->completes = steps->whole && lnext(steps->steps, lc) == NULL;
 		request->paging = steps->batch_size == NO_LIMIT || step->strays ? NULL : &paging;
 		do
 		{

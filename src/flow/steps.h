@@ -23,6 +23,7 @@ typedef struct Steps
 	int			version;		/* of the definition that they follow, */
 	TimestampTz created_at;		/* and when it was created */
 	int64		batch_size;		/* NO_LIMIT: a step is one batch */
+	bool		whole;			/* they are of all units */
 	List	   *steps;			/* of Step * */
 } Steps;
 

@@ -45,6 +45,13 @@ is(sql("SELECT q.status, attempts, interrupted, h.status, h.inserted FROM idem_i
 ($task, $status) = run_task("'days'");
 is($status, 'done', 'a task over all units');
 is(sql("SELECT count(*) FROM idem_import_ledger WHERE import = 'days' AND status = 'applied'"), '20', 'applies each of them');
+sql('ALTER TABLE src RENAME v TO w');
+($task, $status) = run_task("'days'");
+is(sql("SELECT l.status, l.sqlstate, q.sqlstate FROM idem_import_ledger l, idem_import_queue q WHERE l.import = 'days' AND l.unit = '*' AND task = $task"),
+	'failed|II006|II006', 'one that breaks down before it knows its units');
+sql('ALTER TABLE src RENAME w TO v');
+($task, $status) = run_task("'days'");
+is(sql("SELECT count(*) FROM idem_import_ledger WHERE import = 'days' AND status = 'failed'"), '0', 'leaves nothing behind once it succeeds');
 sql("SELECT idem_import_submit('days', '2030-01-01'), idem_import_submit('days', '2030-01-01')");
 ok(until_true("SELECT count(*) = 1 FROM idem_import_queue WHERE scope = '2030-01-01' AND status = 'failed'"), 'one of a single unit');
 is(sql("SELECT sqlstate, count(*) FROM idem_import_queue WHERE scope = '2030-01-01' GROUP BY 1"), 'II005|1',

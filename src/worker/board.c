@@ -264,7 +264,8 @@ idem_board_release(int place, bool only_reserved)
 
 		if (entry->database == database && executor->pid != 0 && !executor->fertile)
 			entry->barren++;
-		if (entry->scheduler != 0 && (entry->database == database || entry->hungry))
+		/* a process that did not come for want of a slot has made no room */
+		if (!only_reserved && entry->scheduler != 0 && (entry->database == database || entry->hungry))
 			SetLatch(entry->scheduler_latch);
 	}
 	LWLockRelease(&board->lock);

@@ -325,13 +325,31 @@ idem_definition_update(Definition *def)
  * (EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import AND pg_has_role($1, d.owner, 'USAGE'))
  *  OR $2 AND NOT EXISTS (SELECT FROM idem_import_definition d WHERE d.name = import))
  */
-char *
-idem_definition_usable_by(const House *house)
+static char *
+usable_by(const House *house)
 {
 	return psprintf("(EXISTS (SELECT FROM %1$sidem_import_definition d "
 					"WHERE d.name = import AND pg_catalog.pg_has_role($1, d.owner, 'USAGE')) "
 					"OR $2 AND NOT EXISTS (SELECT FROM %1$sidem_import_definition d WHERE d.name = import))",
 					house->schema);
+}
+
+uint64
+idem_definition_prune(const char *format, TimestampTz before, Oid who, bool dropped)
+{
+	SqlParam	param[] = {
+		sql_datum(OIDOID, ObjectIdGetDatum(who), false),
+		sql_datum(BOOLOID, BoolGetDatum(dropped), false),
+		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(before), false)
+	};
+	ParamListInfo params = sql_params(lengthof(param), param);
+	House		house;
+	uint64		deleted;
+
+	sql_house_enter(&house);
+	deleted = sql_execute(SPI_OK_DELETE, psprintf(format, house.schema, usable_by(&house)), params);
+	sql_house_leave(&house);
+	return deleted;
 }
 
 void

@@ -120,11 +120,12 @@ extern void idem_definition_insert(Definition *def);
 extern bool idem_definition_update(Definition *def);
 
 /*
- * A condition over the rows of another table, of whose imports the column
- * "import" tells: role $1 may run it, or with $2 there is no such import any
- * more.  Written for inside sql_house_enter; errors: none.
+ * Delete old rows of another table, of whose imports the column "import" tells:
+ * of those that a role may run, with "dropped" also of those that are there no
+ * more.  format: the DELETE, with %1$s for our schema, %2$s for the condition
+ * who may, and $3 for the time.  Returns how many rows; errors: none.
  */
-extern char *idem_definition_usable_by(const House *house);
+extern uint64 idem_definition_prune(const char *format, TimestampTz before, Oid who, bool dropped);
 
 /* Forget it; its ledger, history and rejects are kept. */
 extern void idem_definition_delete(const char *name);

@@ -131,22 +131,8 @@ idem_history_sum_again(const RunRecord *run)
 uint64
 idem_history_prune(TimestampTz before, Oid who, bool dropped)
 {
-	SqlParam	param[] = {
-		sql_datum(OIDOID, ObjectIdGetDatum(who), false),
-		sql_datum(BOOLOID, BoolGetDatum(dropped), false),
-		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(before), false)
-	};
-	ParamListInfo params = sql_params(lengthof(param), param);
-	House		house;
-	uint64		deleted;
-
-	sql_house_enter(&house);
-	deleted = sql_execute(SPI_OK_DELETE,
-						  psprintf("DELETE FROM %sidem_import_history WHERE started_at < $3 AND %s",
-								   house.schema, idem_definition_usable_by(&house)),
-						  params);
-	sql_house_leave(&house);
-	return deleted;
+	return idem_definition_prune("DELETE FROM %1$sidem_import_history WHERE started_at < $3 AND %2$s",
+								 before, who, dropped);
 }
 
 int64

@@ -256,29 +256,15 @@ idem_queue_cancel(int64 number, bool is_backfill)
 uint64
 idem_queue_prune(TimestampTz before, Oid who, bool dropped)
 {
-	SqlParam	param[] = {
-		sql_datum(OIDOID, ObjectIdGetDatum(who), false),
-		sql_datum(BOOLOID, BoolGetDatum(dropped), false),
-		sql_datum(TIMESTAMPTZOID, TimestampTzGetDatum(before), false)
-	};
-	ParamListInfo params = sql_params(lengthof(param), param);
-	House		house;
 	uint64		deleted;
 
-	sql_house_enter(&house);
-	deleted = sql_execute(SPI_OK_DELETE,
-						  psprintf("DELETE FROM %1$sidem_import_queue q WHERE finished_at < $3 "
-								   "AND status NOT IN ('pending', 'running') AND NOT EXISTS "
-								   "(SELECT FROM %1$sidem_import_queue o WHERE o.backfill = q.backfill "
-								   "AND o.status IN ('pending', 'running')) AND %2$s",
-								   house.schema, idem_definition_usable_by(&house)),
-						  params);
-	sql_execute(SPI_OK_DELETE,
-				psprintf("DELETE FROM %1$sidem_import_backfill b WHERE created_at < $3 AND NOT EXISTS "
-						 "(SELECT FROM %1$sidem_import_queue o WHERE o.backfill = b.backfill) AND %2$s",
-						 house.schema, idem_definition_usable_by(&house)),
-				params);
-	sql_house_leave(&house);
+	deleted = idem_definition_prune("DELETE FROM %1$sidem_import_queue q WHERE finished_at < $3 "
+									"AND status NOT IN ('pending', 'running') AND NOT EXISTS "
+									"(SELECT FROM %1$sidem_import_queue o WHERE o.backfill = q.backfill "
+									"AND o.status IN ('pending', 'running')) AND %2$s", before, who, dropped);
+	(void) idem_definition_prune("DELETE FROM %1$sidem_import_backfill b WHERE created_at < $3 AND NOT EXISTS "
+								 "(SELECT FROM %1$sidem_import_queue o WHERE o.backfill = b.backfill) AND %2$s",
+								 before, who, dropped);
 	return deleted;
 }
 

@@ -21,6 +21,18 @@
 #define INTERRUPTED_PER_ATTEMPT	2	/* so many times max_attempts it is given up */
 
 /*
+ * What its import allows a task: (max_attempts, backoff) AS n.  %1$s: our schema
+ */
+#define ALLOWED \
+	"(SELECT coalesce(max(d.max_attempts), 1) AS max_attempts, coalesce(max(d.backoff), interval '10 seconds') AS backoff " \
+	"FROM %1$sidem_import_queue t JOIN %1$sidem_import_definition d ON d.name = t.import WHERE t.task = $1) n"
+
+/* When the next attempt is due after so many: twice as long each time, a quarter more or less. */
+#define DUE_AFTER(attempts) \
+	"clock_timestamp() + least(n.backoff * power(2, greatest(0, least(" attempts " - 1, 20))), " \
+	"greatest(n.backoff, interval '1 hour')) * (0.75 + random() / 2)"
+
+/*
  * UPDATE idem_import_queue AS q SET interrupted = interrupted + 1, status = ..., run_after = ...
  * FROM (SELECT max_attempts, backoff ...) d WHERE task = $1 AND status = 'running'
  * RETURNING status
@@ -41,15 +53,10 @@ idem_queue_pick_up(int64 number, bool *waits)
 								   "WHEN interrupted >= %3$d THEN 'pending' ELSE status END, "
 								   "finished_at = CASE WHEN interrupted + 1 >= %2$d * n.max_attempts "
 								   "THEN clock_timestamp() END, "
-								   "run_after = CASE WHEN interrupted < %3$d THEN run_after ELSE clock_timestamp() + "
-								   "least(n.backoff * power(2, least(interrupted - %3$d, 20)), "
-								   "greatest(n.backoff, interval '1 hour')) END, "
+								   "run_after = CASE WHEN interrupted < %3$d THEN run_after "
+								   "ELSE " DUE_AFTER("interrupted - %3$d + 1") " END, "
 								   "sqlstate = '57P02', message = 'the executor of the task ended before it was done' "
-								   "FROM (SELECT coalesce(max(d.max_attempts), 1) AS max_attempts, "
-								   "coalesce(max(d.backoff), interval '10 seconds') AS backoff "
-								   "FROM %1$sidem_import_queue t JOIN %1$sidem_import_definition d ON d.name = t.import "
-								   "WHERE t.task = $1) n "
-								   "WHERE q.task = $1 AND q.status = 'running' RETURNING q.status",
+								   "FROM " ALLOWED " WHERE q.task = $1 AND q.status = 'running' RETURNING q.status",
 								   house.schema, INTERRUPTED_PER_ATTEMPT, INTERRUPTED_AT_ONCE),
 						  sql_params(1, param), cxt, &row);
 	sql_house_leave(&house);
@@ -105,14 +112,9 @@ idem_queue_failed(int64 task, bool may_pass, int64 run_id, int sqlstate, const c
 						 "finished_at = CASE WHEN NOT $2 OR q.attempts - q.interrupted >= n.max_attempts "
 						 "THEN clock_timestamp() END, "
 						 "run_after = CASE WHEN NOT $2 OR q.attempts - q.interrupted >= n.max_attempts THEN q.run_after "
-						 "ELSE clock_timestamp() + least("
-						 "n.backoff * power(2, greatest(0, least(q.attempts - q.interrupted - 1, 20))), "
-						 "greatest(n.backoff, interval '1 hour')) * (0.75 + random() / 2) END, "
+						 "ELSE " DUE_AFTER("q.attempts - q.interrupted") " END, "
 						 "run_id = coalesce($3, q.run_id), sqlstate = $4, message = $5, detail = $6 "
-						 "FROM (SELECT coalesce(max(d.max_attempts), 1) AS max_attempts, "
-						 "coalesce(max(d.backoff), interval '0') AS backoff "
-						 "FROM %1$sidem_import_queue t JOIN %1$sidem_import_definition d ON d.name = t.import "
-						 "WHERE t.task = $1) n WHERE q.task = $1 AND q.status = 'running'", house.schema), params);
+						 "FROM " ALLOWED " WHERE q.task = $1 AND q.status = 'running'", house.schema), params);
 	sql_house_leave(&house);
 }
 

@@ -186,6 +186,7 @@ DELETE FROM idem_import_queue;
 DELETE FROM idem_import_backfill;
 DELETE FROM idem_import_ledger;
 DELETE FROM idem_import_history;
+DELETE FROM idem_import_dropped;
 SET client_min_messages = warning;
 DROP SCHEMA queue CASCADE;
 DROP ROLE regress_idem_clerks_friend, regress_idem_passer, regress_idem_clerk;

@@ -35,9 +35,13 @@ lock_within(Oid relid, LOCKMODE mode, const char *timeout)
 	MemoryContextSwitchTo(oldcxt);
 	PG_TRY();
 	{
+		/* for this lock only: at the end of a subtransaction the outer one would keep it */
+		int			level = NewGUCNestLevel();
+
 		(void) set_config_option("lock_timeout", timeout, PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
+								 GUC_ACTION_SAVE, true, 0, false);
 		LockRelationOid(relid, mode);
+		AtEOXact_GUC(true, level);
 	}
 	PG_CATCH();
 	{

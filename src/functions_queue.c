@@ -220,9 +220,9 @@ cancel_item(int64 number, bool is_backfill)
 
 /* Is anything of it pending that our snapshot has not seen so?  40001 if it never will. */
 static bool
-is_pending(int64 number)
+is_pending(int64 number, bool is_backfill)
 {
-	if (!idem_queue_is_pending(number))
+	if (!idem_queue_is_pending(number, is_backfill))
 		return false;
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
@@ -257,7 +257,7 @@ idem_import_cancel(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		canceled = cancel_item(number, item.is_backfill) || canceled;
 		/* one that failed while we looked may be pending again */
-	} while (is_pending(number));
+	} while (is_pending(number, item.is_backfill));
 	PG_RETURN_BOOL(canceled);
 }
 

@@ -204,9 +204,9 @@ idem_queue_find(int64 number, QueueItem *item)
 	return true;
 }
 
-/* SELECT FROM idem_import_queue WHERE (task = $1 OR backfill = $1) AND status = 'pending' LIMIT 1 */
+/* SELECT FROM idem_import_queue WHERE <task or backfill> = $1 AND status = 'pending' LIMIT 1 */
 bool
-idem_queue_is_pending(int64 number)
+idem_queue_is_pending(int64 number, bool is_backfill)
 {
 	MemoryContext cxt = CurrentMemoryContext;
 	SqlParam	param = sql_int8(number);
@@ -217,8 +217,8 @@ idem_queue_is_pending(int64 number)
 	sql_house_enter(&house);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	found = sql_row(psprintf("SELECT FROM %sidem_import_queue "
-							 "WHERE (task = $1 OR backfill = $1) AND status = 'pending' LIMIT 1", house.schema),
+	found = sql_row(psprintf("SELECT FROM %sidem_import_queue WHERE %s = $1 AND status = 'pending' LIMIT 1",
+							 house.schema, is_backfill ? "backfill" : "task"),
 					sql_params(1, &param), false, cxt, &row);
 	PopActiveSnapshot();
 	sql_house_leave(&house);

@@ -76,7 +76,7 @@ extern int64 idem_queue_backfill(const char *import, const char *first, const ch
 extern bool idem_queue_find(int64 number, QueueItem *item);
 
 /* Is it pending, or something of it, as of now? */
-extern bool idem_queue_is_pending(int64 number);
+extern bool idem_queue_is_pending(int64 number, bool is_backfill);
 
 /* Cancel what is pending of a task or a backfill.  Says whether there was any. */
 extern bool idem_queue_cancel(int64 number, bool is_backfill);

@@ -198,6 +198,22 @@ idem_board_wake_idle(Oid database)
 	LWLockRelease(&board->lock);
 }
 
+void
+idem_board_wake_hungry(Oid database)
+{
+	Board	   *board = idem_board();
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	for (int i = 0; i < BOARD_DATABASES; i++)
+	{
+		const BoardDatabase *entry = &board->databases[i];
+
+		if (OidIsValid(entry->database) && entry->database != database && entry->scheduler != 0 && entry->hungry)
+			SetLatch(entry->scheduler_latch);
+	}
+	LWLockRelease(&board->lock);
+}
+
 int
 idem_board_reserve(Oid database, int limit)
 {

@@ -96,6 +96,9 @@ extern bool idem_board_others_wait(Oid database);
 /* This database waits for a place: wake those of others who linger on theirs.  InvalidOid: for a scheduler's. */
 extern void idem_board_wake_idle(Oid database);
 
+/* A process of this database has ended: wake the schedulers of others that wait for a place. */
+extern void idem_board_wake_hungry(Oid database);
+
 /* Take a place for an executor; -1 if "limit" of them are taken. */
 extern int	idem_board_reserve(Oid database, int limit);
 

@@ -174,6 +174,7 @@ reap(Board *board, Served *one, TimestampTz now)
 		return;
 	pfree(one->handle);
 	one->handle = NULL;
+	idem_board_wake_hungry(one->database);
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry = idem_board_find(board, one->database, false);
@@ -196,7 +197,11 @@ reap(Board *board, Served *one, TimestampTz now)
 	databases_changed = true;
 }
 
-/* Start a scheduler; false if there is no slot for it, which is tried again later. */
+/*
+ * Start a scheduler; false if there is no slot for it.  Then it stays due: the
+ * first slot that becomes free is for who has waited longest, which a time to
+ * wait before the next attempt would give to somebody else.
+ */
 static bool
 start_scheduler(Board *board, Served *one, TimestampTz now)
 {
@@ -208,9 +213,11 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 	if (entry != NULL)
 		entry->starting = true;
 	LWLockRelease(&board->lock);
-	one->retry_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
 	if (entry == NULL)
+	{
+		one->retry_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
 		return true;
+	}
 
 	idem_process_describe(&worker, "scheduler", "idem_import_scheduler_main", ObjectIdGetDatum(one->database));
 	worker.bgw_notify_pid = MyProcPid;
@@ -326,12 +333,12 @@ start_schedulers(Board *board)
 		}
 		waiting = due > 0 && running >= idem_max_workers;
 		if (first != NULL && !waiting)
-			lacking = !start_scheduler(board, first, now) || lacking;
-	} while (first != NULL && !waiting);
+			lacking = !start_scheduler(board, first, now);
+	} while (first != NULL && !waiting && !lacking);
 
 	if (!OidIsValid(only))
 		set_crowded(board, (waiting || lacking) && idem_max_workers > 0);
-	if (waiting)
+	if (waiting || lacking)
 		next = idem_process_earlier(next, TimestampTzPlusMilliseconds(now, RETRY_MS));
 	if (waiting && idem_max_workers == 0)
 		next = TimestampTzPlusMilliseconds(now, LOOK_MS);

@@ -36,6 +36,7 @@
 #include "worker/settings.h"
 
 #define RETRY_MS	1000	/* after executors could not be started, or not so many */
+#define AWAY_MS		200		/* after its turn, for others to get what it has left */
 #define SIT_OUT_MAX_MS	60000	/* after executors found nothing they could claim */
 
 PGDLLEXPORT void idem_import_scheduler_main(Datum main_arg);
@@ -194,10 +195,14 @@ look_at_queue(Outlook *outlook)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
-/* Executors that ended before they came have left their place taken. */
+/*
+ * Executors that ended before they came have left their place taken.  Now that
+ * they are gone there are slots, too, for who has found none.
+ */
 static void
 reap_executors(void)
 {
+	bool		reaped = false;
 	pid_t		pid;
 
 	for (int i = 0; i < BOARD_EXECUTORS; i++)
@@ -206,7 +211,10 @@ reap_executors(void)
 			continue;
 		pfree(handles[i]);
 		handles[i] = NULL;
+		reaped = true;
 	}
+	if (reaped)
+		idem_board_wake_hungry(database);
 }
 
 static void
@@ -401,7 +409,7 @@ serve(void)
 
 		if (turn_over && outlook.executors == 0)
 		{
-			leave(TimestampTzPlusMilliseconds(now, outlook.gives_way || idem_max_workers == 0 ? RETRY_MS : 1));
+			leave(TimestampTzPlusMilliseconds(now, outlook.gives_way || idem_max_workers == 0 ? RETRY_MS : AWAY_MS));
 			continue;
 		}
 		if (outlook.queue.tasks == 0 && outlook.executors == 0)
@@ -437,8 +445,8 @@ idem_import_scheduler_main(Datum main_arg)
 
 	if (!sign_on(&expected))
 		proc_exit(0);
-	/* both can get ready at the same time */
-	if (expected)
+	/* both can get ready at the same time, unless somebody was there before us */
+	if (expected && !idem_board_others_wait(database))
 		(void) start_executors(1, false);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	idem_record_settings();

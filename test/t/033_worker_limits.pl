@@ -118,6 +118,24 @@ finish('a task of another database has its turn');
 is($node->safe_psql('d1', 'SELECT status FROM idem_import_backfills'), 'running', 'while the backfill goes on');
 $node->safe_psql('d1', 'SELECT idem_import_cancel(backfill) FROM idem_import_backfill');
 
+# room for a scheduler and its executor, or for another scheduler: databases take turns
+foreach my $taken ('d2', 'd3')
+{
+	take_slot($taken);
+	my $fill = $node->safe_psql('d1', "SELECT idem_import_backfill('days', '2026-01-01', '2076-01-01', reprocess => 'all')");
+	ok(until_true("SELECT done > 50 FROM idem_import_backfills WHERE backfill = $fill", 'd1'), 'a long backfill');
+	for my $turn (1 .. 3)
+	{
+		my $done = $node->safe_psql('d1', "SELECT done FROM idem_import_backfills WHERE backfill = $fill");
+		$task = sql("SELECT idem_import_submit('all')");
+		is(sql("SELECT idem_import_wait($task, '12 s')"), 'done', "another database has turn $turn");
+		ok(until_true("SELECT done > $done FROM idem_import_backfills WHERE backfill = $fill", 'd1'), 'and gives it back');
+	}
+	is($node->safe_psql('d1', "SELECT status FROM idem_import_backfills WHERE backfill = $fill"), 'running', 'before all is done');
+	$node->safe_psql('d1', "SELECT idem_import_cancel($fill)");
+}
+free_slot($_) for 'd2', 'd3';
+
 # Connections: executors have slots of their own.  Those that superusers have
 # left are enough to submit and to wait.
 sql('CREATE ROLE plain LOGIN; GRANT SELECT ON src TO plain; GRANT ALL ON dst TO plain');

@@ -173,6 +173,20 @@ heed_wakeups(void)
 	return woken;
 }
 
+/* Waits since it has looked may have taken a wake-up for theirs. */
+static void
+keep_wakeups(void)
+{
+	Board	   *board = idem_board();
+	BoardDatabase *entry;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	entry = our_entry(board);
+	if (entry->woken || entry->mail != DSM_HANDLE_INVALID)
+		SetLatch(MyLatch);
+	LWLockRelease(&board->lock);
+}
+
 /* Look into the tables; nothing to do where the extension is not. */
 static void
 look_at_queue(Outlook *outlook)
@@ -386,7 +400,6 @@ serve(void)
 		bool		turn_over;
 		bool		woken;
 
-		/* before it looks at anything else: waits in there take wake-ups for theirs */
 		if (idem_record_mail(database))
 		{
 			service.idle_since = 0;
@@ -427,6 +440,7 @@ serve(void)
 		if (outlook.executors == 0)
 			until = idem_process_earlier(until, TimestampTzPlusMilliseconds(now, IDEM_LINGER_MS));
 		idem_mailbox_open(database);
+		keep_wakeups();
 		(void) idem_process_wait(until);
 	}
 }

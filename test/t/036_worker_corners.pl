@@ -102,6 +102,27 @@ like($other->{stderr}, qr/could not serialize access/, 'cannot be canceled, and 
 $other->{stderr} = '';
 $other->query_safe('ROLLBACK');
 is(sql("SELECT idem_import_cancel($task)"), 't', 'a transaction of READ COMMITTED can');
+
+# a task that comes while the scheduler waits for a lock, and looks at what was there before
+sql(<<'SQL');
+CREATE TABLE slow (id int PRIMARY KEY);
+CREATE TABLE quick (id int PRIMARY KEY);
+CREATE FUNCTION long_nap() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(20); RETURN NULL; END$$;
+CREATE TRIGGER nap AFTER INSERT ON slow FOR EACH STATEMENT EXECUTE FUNCTION long_nap();
+SELECT idem_import_create('slow', 'SELECT 1 AS id', 'slow', key => '{id}');
+SELECT idem_import_create('quick', 'SELECT 1 AS id', 'quick', key => '{id}');
+SQL
+my $slow = submit("'slow'");
+ok(until_true("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'idem_import executor' AND wait_event = 'PgSleep'"), 'a long task');
+ok(until_true("SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'idem_import executor'"), 'alone');
+$other->query_safe('BEGIN; LOCK TABLE idem_import_backfill IN ACCESS EXCLUSIVE MODE');
+my $late = submit("'a', run_after => 'infinity'");
+ok(until_true("SELECT count(*) = 1 FROM pg_locks WHERE relation = 'idem_import_backfill'::regclass AND NOT granted"), 'the scheduler waits');
+$task = submit("'quick', priority => 5, run_after => now() - interval '1 hour'");
+$other->query_safe('COMMIT');
+is(wait_for($task, '5 s'), 'done', 'a task that came meanwhile is seen');
+is(sql("SELECT status FROM idem_import_queue WHERE task = $slow"), 'running', 'before the long one is done');
+sql("SELECT idem_import_cancel($_)") for $slow, $late;
 $other->quit;
 
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal/, 'no crash');

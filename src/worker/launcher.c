@@ -21,24 +21,17 @@
  */
 #include "postgres.h"
 
-#include "access/heapam.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "worker/board.h"
 #include "worker/process.h"
+#include "worker/served.h"
 #include "worker/settings.h"
 
 #define LOOK_MS				60000	/* how often it looks for new databases */
@@ -47,117 +40,7 @@
 
 PGDLLEXPORT void idem_import_launcher_main(Datum main_arg);
 
-/* A database that it serves. */
-typedef struct Served
-{
-	Oid			database;
-	bool		listed;			/* it is still there */
-	bool		look;			/* nobody has looked for tasks there */
-	int			failures;		/* schedulers in a row that failed */
-	TimestampTz started_at; /* the last one */
-	TimestampTz retry_at;
-	BackgroundWorkerHandle *handle; /* of the scheduler that was started last, or NULL */
-} Served;
-
 static Oid	only;				/* the database it serves, InvalidOid: all */
-static List *served = NIL;		/* of Served * */
-static bool databases_changed = true;
-
-static Served *
-find_served(Oid database)
-{
-	ListCell   *lc;
-
-	foreach(lc, served)
-	{
-		if (((Served *) lfirst(lc))->database == database)
-			return lfirst(lc);
-	}
-	return NULL;
-}
-
-static void
-list_database(Form_pg_database form)
-{
-	Served	   *one;
-
-	/* a connection limit below -1 marks what a failed DROP DATABASE has left */
-	if (!form->datallowconn || form->datconnlimit < -1 ||
-		(OidIsValid(only) ? form->oid != only : !idem_settings_serve(NameStr(form->datname))))
-		return;
-
-	one = find_served(form->oid);
-	if (one == NULL)
-	{
-		one = MemoryContextAllocZero(TopMemoryContext, sizeof(Served));
-		one->database = form->oid;
-		one->look = true;
-		served = lappend(served, one);
-	}
-	one->listed = true;
-}
-
-/* Bring the list of databases up to date, from pg_database and the settings. */
-static void
-list_databases(void)
-{
-	Relation	rel;
-	TableScanDesc scan;
-	HeapTuple	tuple;
-	ListCell   *lc;
-
-	databases_changed = false;
-	foreach(lc, served)
-		((Served *) lfirst(lc))->listed = false;
-
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	rel = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(rel, 0, NULL);
-	MemoryContextSwitchTo(TopMemoryContext);
-	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
-		list_database((Form_pg_database) GETSTRUCT(tuple));
-	table_endscan(scan);
-	table_close(rel, AccessShareLock);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(TopMemoryContext);
-
-	foreach(lc, served)
-	{
-		Served	   *one = lfirst(lc);
-
-		if (one->listed)
-			continue;
-		served = foreach_delete_current(served, lc);
-		if (one->handle != NULL)
-			pfree(one->handle);
-		pfree(one);
-	}
-}
-
-/* Nobody waits for what happens in databases that are not served. */
-static void
-forget_others(Board *board)
-{
-	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < BOARD_DATABASES; i++)
-	{
-		BoardDatabase *entry = &board->databases[i];
-
-		if (!OidIsValid(entry->database) || entry->launcher != 0 || find_served(entry->database) != NULL)
-			continue;
-		entry->woken = false;
-		entry->next = 0;
-		idem_board_tidy(entry);
-	}
-	LWLockRelease(&board->lock);
-}
-
-static void
-database_changed(Datum arg, int cacheid, uint32 hashvalue)
-{
-	databases_changed = true;
-}
 
 /*
  * A scheduler has failed if it ended with an error, or without having signed
@@ -194,7 +77,7 @@ reap(Board *board, Served *one, TimestampTz now)
 	if (one->failures > 0)
 		one->retry_at = TimestampTzPlusMilliseconds(now, Min(RETRY_MS << Min(one->failures - 1, 10), RETRY_MAX_MS));
 	one->failures++;
-	databases_changed = true;
+	idem_served_suspect();
 }
 
 /*
@@ -298,7 +181,7 @@ set_crowded(Board *board, bool crowded)
  * look again.
  */
 static TimestampTz
-start_schedulers(Board *board)
+start_schedulers(Board *board, List *served)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz next = TimestampTzPlusMilliseconds(now, LOOK_MS);
@@ -423,43 +306,6 @@ sign_on(Board *board)
 	return first;
 }
 
-/* Some database may have been woken that found no place on the board: then look at all of them. */
-static void
-look_at_overflow(Board *board)
-{
-	bool		overflow;
-	ListCell   *lc;
-
-	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	overflow = board->overflow;
-	board->overflow = false;
-	LWLockRelease(&board->lock);
-	if (!overflow)
-		return;
-	foreach(lc, served)
-		((Served *) lfirst(lc))->look = true;
-}
-
-/* Has somebody been woken, or left, whom the list does not know? */
-static bool
-unknown_on(Board *board)
-{
-	bool		unknown = false;
-
-	if (OidIsValid(only))
-		return false;
-	LWLockAcquire(&board->lock, LW_SHARED);
-	for (int i = 0; i < BOARD_DATABASES && !unknown; i++)
-	{
-		BoardDatabase *entry = &board->databases[i];
-
-		unknown = OidIsValid(entry->database) && (entry->woken || entry->next != 0) && entry->launcher == 0 &&
-			find_served(entry->database) == NULL;
-	}
-	LWLockRelease(&board->lock);
-	return unknown;
-}
-
 /*
  * Entry point.  main_arg: the database to serve, InvalidOid for all.
  */
@@ -479,30 +325,16 @@ idem_import_launcher_main(Datum main_arg)
 	if (!sign_on(board))
 		proc_exit(0);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
-	CacheRegisterSyscacheCallback(DATABASEOID, database_changed, (Datum) 0);
+	idem_served_init(only);
 
 	while (!ShutdownRequestPending)
 	{
-		TimestampTz next;
+		List	   *served = idem_served_list(board);
 
-		/* hears what has changed */
-		StartTransactionCommand();
-		CommitTransactionCommand();
-		MemoryContextSwitchTo(TopMemoryContext);
-
-		if (databases_changed || unknown_on(board))
-		{
-			list_databases();
-			if (OidIsValid(only) && served == NIL)
-				proc_exit(0);
-			if (!OidIsValid(only))
-				forget_others(board);
-		}
-		if (!OidIsValid(only))
-			look_at_overflow(board);
-		next = start_schedulers(board);
-		if (idem_process_wait(next))
-			databases_changed = true;
+		if (OidIsValid(only) && served == NIL)
+			break;
+		if (idem_process_wait(start_schedulers(board, served)))
+			idem_served_suspect();
 	}
 	/* one that was asked for is not to come back when it is told to go */
 	proc_exit(OidIsValid(only) ? 0 : 1);

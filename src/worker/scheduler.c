@@ -22,12 +22,12 @@
 #include "ledger/queue.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "worker/board.h"
+#include "worker/executors.h"
 #include "worker/mailbox.h"
 #include "worker/process.h"
 #include "worker/record.h"
@@ -35,14 +35,13 @@
 #include "worker/scheduler.h"
 #include "worker/settings.h"
 
-#define RETRY_MS	1000	/* after executors could not be started, or not so many */
+#define RETRY_MS	1000	/* while others have no executor, or we are not to be here */
 #define AWAY_MS		200		/* after its turn, for others to get what it has left */
 #define SIT_OUT_MAX_MS	60000	/* after executors found nothing they could claim */
 
 PGDLLEXPORT void idem_import_scheduler_main(Datum main_arg);
 
 static Oid	database;
-static BackgroundWorkerHandle *handles[BOARD_EXECUTORS];
 
 /* What it knows after a look at tables and board. */
 typedef struct Outlook
@@ -50,10 +49,7 @@ typedef struct Outlook
 	bool		gives_way;		/* we are not to be here */
 	bool		has_extension;
 	QueueOutlook queue;
-	int			executors;		/* of ours */
-	int			idle;			/* of these, without a task */
-	int64		claims;			/* of ours, ever */
-	int64		barren;			/* of ours that ended without one */
+	Executors	executors;
 } Outlook;
 
 /* What it remembers from look to look. */
@@ -210,130 +206,6 @@ look_at_queue(Outlook *outlook)
 }
 
 /*
- * Executors that ended before they came have left their place taken.  Now that
- * they are gone there are slots, too, for who has found none.
- */
-static void
-reap_executors(void)
-{
-	bool		reaped = false;
-	pid_t		pid;
-
-	for (int i = 0; i < BOARD_EXECUTORS; i++)
-	{
-		if (handles[i] == NULL || GetBackgroundWorkerPid(handles[i], &pid) != BGWH_STOPPED)
-			continue;
-		pfree(handles[i]);
-		handles[i] = NULL;
-		reaped = true;
-	}
-	if (reaped)
-		idem_board_wake_hungry(database);
-}
-
-static void
-look_at_executors(Outlook *outlook)
-{
-	Board	   *board = idem_board();
-	BoardDatabase *entry;
-
-	outlook->executors = 0;
-	outlook->idle = 0;
-	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	entry = our_entry(board);
-	for (int i = 0; i < BOARD_EXECUTORS; i++)
-	{
-		BoardExecutor *executor = &board->executors[i];
-
-		if (executor->database != database)
-			continue;
-		if (executor->pid == 0 && handles[i] == NULL)
-		{
-			executor->database = InvalidOid;
-			entry->barren++;
-			continue;
-		}
-		outlook->executors++;
-		outlook->idle += executor->task == 0;
-	}
-	outlook->claims = entry->claims;
-	outlook->barren = entry->barren;
-	LWLockRelease(&board->lock);
-}
-
-static void
-wake_idle(int n)
-{
-	Board	   *board = idem_board();
-
-	LWLockAcquire(&board->lock, LW_SHARED);
-	for (int i = 0; i < BOARD_EXECUTORS && n > 0; i++)
-	{
-		BoardExecutor *executor = &board->executors[i];
-
-		if (executor->database != database || executor->task != 0)
-			continue;
-		if (executor->pid != 0)
-			SetLatch(executor->latch);
-		n--;
-	}
-	LWLockRelease(&board->lock);
-}
-
-static void
-set_hungry(bool hungry)
-{
-	Board	   *board = idem_board();
-	BoardDatabase *entry;
-	bool		before;
-
-	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
-	entry = our_entry(board);
-	before = entry->hungry;
-	entry->hungry = hungry;
-	LWLockRelease(&board->lock);
-	if (hungry && !before)
-		idem_board_wake_idle(database);
-}
-
-/* Start that many, if there is room; when to try again, 0 if all went well. */
-static TimestampTz
-start_executors(int n, bool has_some)
-{
-	bool		hungry = false;
-	TimestampTz retry = 0;
-
-	for (; n > 0 && retry == 0; n--)
-	{
-		BackgroundWorker worker;
-		int			place = idem_board_reserve(database, idem_max_workers);
-
-		if (place < 0)
-		{
-			hungry = !has_some;
-			retry = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-			break;
-		}
-		if (handles[place] != NULL)
-			pfree(handles[place]);
-		handles[place] = NULL;
-		idem_process_describe(&worker, "executor", "idem_import_executor_main", Int32GetDatum(place));
-		worker.bgw_notify_pid = MyProcPid;
-		if (RegisterDynamicBackgroundWorker(&worker, &handles[place]))
-			has_some = true;
-		else
-		{
-			handles[place] = NULL;
-			idem_board_release(place, true);
-			hungry = !has_some;
-			retry = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RETRY_MS);
-		}
-	}
-	set_hungry(hungry);
-	return retry;
-}
-
-/*
  * Executors that leave without a task, while there are some, could not claim
  * them, or not even start: somebody has locked the rows, or nobody may connect.
  * Then wait, until somebody wakes us, and longer each time.
@@ -341,16 +213,16 @@ start_executors(int n, bool has_some)
 static void
 heed_barren(Service *service, const Outlook *outlook, bool woken, TimestampTz now)
 {
-	if (woken || outlook->claims != service->claims || outlook->queue.tasks == 0)
+	if (woken || outlook->executors.claims != service->claims || outlook->queue.tasks == 0)
 	{
 		service->fruitless = 0;
 		service->sit_out_until = 0;
 	}
-	else if (outlook->barren != service->barren)
+	else if (outlook->executors.barren != service->barren)
 		service->sit_out_until =
 			TimestampTzPlusMilliseconds(now, Min(IDEM_LINGER_MS << Min(service->fruitless++, 6), SIT_OUT_MAX_MS));
-	service->claims = outlook->claims;
-	service->barren = outlook->barren;
+	service->claims = outlook->executors.claims;
+	service->barren = outlook->executors.barren;
 }
 
 /* Have as many executors as there is work for; returns when to look again, 0 if there is no need. */
@@ -360,16 +232,16 @@ employ(const Service *service, const Outlook *outlook, TimestampTz now)
 	int			wanted = (int) Min(outlook->queue.tasks, idem_max_workers);
 	bool		others = idem_board_others_wait(database);
 
-	wake_idle(Min(wanted, outlook->idle));
-	if (wanted <= outlook->idle || now < service->sit_out_until)
+	idem_executors_wake(database, Min(wanted, outlook->executors.idle));
+	if (wanted <= outlook->executors.idle || now < service->sit_out_until)
 	{
-		set_hungry(false);
-		return wanted <= outlook->idle ? 0 : service->sit_out_until;
+		idem_executors_set_hungry(database, false);
+		return wanted <= outlook->executors.idle ? 0 : service->sit_out_until;
 	}
 	/* one place is enough while others have none */
-	if (others && outlook->executors > 0)
+	if (others && outlook->executors.all > 0)
 		return TimestampTzPlusMilliseconds(now, RETRY_MS);
-	return start_executors(others ? 1 : wanted - outlook->idle, outlook->executors > 0);
+	return idem_executors_start(database, others ? 1 : wanted - outlook->executors.idle, outlook->executors.all > 0);
 }
 
 /* Leave if there has been nothing to do for a while, or others need the place; when to look again. */
@@ -407,8 +279,7 @@ serve(void)
 		}
 		woken = heed_wakeups();
 		look_at_queue(&outlook);
-		reap_executors();
-		look_at_executors(&outlook);
+		idem_executors_look(database, &outlook.executors);
 		now = GetCurrentTimestamp();
 		heed_barren(&service, &outlook, woken, now);
 
@@ -416,16 +287,16 @@ serve(void)
 		turn_over = outlook.gives_way || idem_max_workers == 0 ||
 			(TimestampDifferenceExceeds(service.began, now, IDEM_TURN_MS) && idem_board_others_wait(database));
 		if (turn_over)
-			set_hungry(false);
+			idem_executors_set_hungry(database, false);
 		else
 			until = idem_process_earlier(until, employ(&service, &outlook, now));
 
-		if (turn_over && outlook.executors == 0)
+		if (turn_over && outlook.executors.all == 0)
 		{
 			leave(TimestampTzPlusMilliseconds(now, outlook.gives_way || idem_max_workers == 0 ? RETRY_MS : AWAY_MS));
 			continue;
 		}
-		if (outlook.queue.tasks == 0 && outlook.executors == 0)
+		if (outlook.queue.tasks == 0 && outlook.executors.all == 0)
 		{
 			TimestampTz again = linger(&service, &outlook, now);
 
@@ -437,7 +308,7 @@ serve(void)
 		else
 			service.idle_since = 0;
 		/* without executors nobody else sees whom we are in the way of */
-		if (outlook.executors == 0)
+		if (outlook.executors.all == 0)
 			until = idem_process_earlier(until, TimestampTzPlusMilliseconds(now, IDEM_LINGER_MS));
 		idem_mailbox_open(database);
 		keep_wakeups();
@@ -461,7 +332,7 @@ idem_import_scheduler_main(Datum main_arg)
 		proc_exit(0);
 	/* both can get ready at the same time, unless somebody was there before us */
 	if (expected && !idem_board_others_wait(database))
-		(void) start_executors(1, false);
+		(void) idem_executors_start(database, 1, false);
 	BackgroundWorkerInitializeConnectionByOid(database, InvalidOid, 0);
 	idem_record_settings();
 	serve();

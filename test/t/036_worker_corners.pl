@@ -119,6 +119,8 @@ $other->query_safe('BEGIN; LOCK TABLE idem_import_backfill IN ACCESS EXCLUSIVE M
 my $late = submit("'a', run_after => 'infinity'");
 ok(until_true("SELECT count(*) = 1 FROM pg_locks WHERE relation = 'idem_import_backfill'::regclass AND NOT granted"), 'the scheduler waits');
 $task = submit("'quick', priority => 5, run_after => now() - interval '1 hour'");
+# for the wait to take the wake-up
+sql('SELECT pg_sleep(1)');
 $other->query_safe('COMMIT');
 is(wait_for($task, '5 s'), 'done', 'a task that came meanwhile is seen');
 is(sql("SELECT status FROM idem_import_queue WHERE task = $slow"), 'running', 'before the long one is done');

@@ -15,6 +15,7 @@
 #		increments	1000 new rows in a source of 0.1, 1 and 10 million that has been read before
 #		readers	how long reads take while 2 million rows are overwritten
 #		effects	how many effects per second are claimed and done, of a million that are done already
+#		worker	how soon tasks start, how many are done per second, and a backfill of 1000 units of 10000 rows
 #	BENCH_SIZES	rows; all of them with the first width and the first number of indexes
 #	BENCH_WIDTHS	bytes of data in a row; those after the first with the first size only
 #	BENCH_INDEXES	indexes of the target, 1 to 4; those after the first likewise
@@ -34,6 +35,8 @@ set -euo pipefail
 . "$checkout/test/bench/readers.sh"
 # shellcheck source=test/bench/effects.sh
 . "$checkout/test/bench/effects.sh"
+# shellcheck source=test/bench/worker.sh
+. "$checkout/test/bench/worker.sh"
 # shellcheck source=test/bench/report.sh
 . "$checkout/test/bench/report.sh"
 
@@ -107,7 +110,7 @@ choose_set() {
 		targets) wish '2000000 10000000' 128 1 'first same 1 partition partition_key' 'small small_again' 0 limits ;;
 		increments) wish '100000 1000000 10000000' 128 1 'cursor snapshot' 'cursor snapshot' 0 all ;;
 		readers) wish 2000000 128 3 readers readers 0 all ;;
-		effects) wish 1000000 128 1 '' '' 0 none ;;
+		effects | worker) wish 1000000 128 1 '' '' 0 none ;;
 		*) fail "no such set: $set_name" ;;
 	esac
 }
@@ -144,7 +147,8 @@ make_out() {
 	mkdir -p "$out"
 	out=$(cd "$out" && pwd)
 	# of an earlier run with other wishes
-	rm -f "$out"/{ratios,scaling,growth}-*.svg "$out"/{readers,latency,targets,growth,effects}.* "$out"/{table.txt,summary.csv}
+	rm -f "$out"/{ratios,scaling,growth}-*.svg \
+		"$out"/{readers,latency,targets,growth,effects,worker,worker_starts,worker_claims}.* "$out"/{table.txt,summary.csv}
 }
 
 # Room on the disk for $1 rows of $2 bytes with $3 indexes: three databases, the
@@ -213,10 +217,12 @@ prepare
 configure_server
 cd "$scratch/tree/test/bench"
 describe_machine | tee "$out/machine.txt"
-if [ "$set_name" = effects ]; then
-	measure_effects
-else
-	run_all
-	report "$out"
-fi
+case $set_name in
+	effects) measure_effects ;;
+	worker) measure_worker ;;
+	*)
+		run_all
+		report "$out"
+		;;
+esac
 echo "bench: ok, $SECONDS s; everything is in $out"

@@ -24,7 +24,7 @@
  * What its import allows a task: (max_attempts, backoff) AS n.  %1$s: our schema
  */
 #define ALLOWED \
-	"(SELECT coalesce(max(d.max_attempts), 1) AS max_attempts, coalesce(max(d.backoff), interval '10 seconds') AS backoff " \
+	"(SELECT coalesce(max(d.max_attempts), 1)::bigint AS max_attempts, coalesce(max(d.backoff), interval '10 seconds') AS backoff " \
 	"FROM %1$sidem_import_queue t JOIN %1$sidem_import_definition d ON d.name = t.import WHERE t.task = $1) n"
 
 /* When the next attempt is due after so many: twice as long each time, a quarter more or less. */
@@ -34,7 +34,7 @@
 
 /*
  * UPDATE idem_import_queue AS q SET interrupted = interrupted + 1, status = ..., run_after = ...
- * FROM (SELECT max_attempts, backoff ...) d WHERE task = $1 AND status = 'running'
+ * FROM (SELECT max_attempts, backoff ...) n WHERE task = $1 AND status = 'running'
  * RETURNING status
  */
 bool

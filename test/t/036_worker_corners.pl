@@ -127,6 +127,19 @@ is(sql("SELECT status FROM idem_import_queue WHERE task = $slow"), 'running', 'b
 sql("SELECT idem_import_cancel($_)") for $slow, $late;
 $other->quit;
 
+# one that may be tried for ever, and loses its executor, stops nobody's queue
+sql(<<'SQL');
+CREATE TABLE endless (id int PRIMARY KEY);
+CREATE TRIGGER nap AFTER INSERT ON endless FOR EACH STATEMENT EXECUTE FUNCTION long_nap();
+SELECT idem_import_create('endless', 'SELECT 1 AS id', 'endless', key => '{id}', max_attempts => 2147483647);
+SQL
+my $endless = submit("'endless'");
+ok(until_true("SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 'a task without an end to its attempts');
+sql("SELECT pg_terminate_backend(pid, 5000) FROM idem_import_queue WHERE task = $endless");
+is(wait_for(submit("'quick'"), '10 s'), 'done', 'loses its executor: others are run');
+ok(until_true("SELECT interrupted = 1 FROM idem_import_queue WHERE task = $endless"), 'and it goes on');
+sql("SELECT idem_import_cancel($endless)");
+
 unlike(slurp_file($node->logfile), qr/PANIC|TRAP|terminated by signal/, 'no crash');
 $node->stop;
 done_testing();

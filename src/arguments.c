@@ -349,6 +349,9 @@ set_backoff(FunctionCallInfo fcinfo, Definition *def)
 		DatumGetBool(DirectFunctionCall2(interval_gt, backoff, IntervalPGetDatum(&year))))
 		refuse_value("backoff", "must be between nothing and a year");
 	def->backoff = *DatumGetIntervalP(backoff);
+	/* as a comparison counts months, years that are taken back by days may be any number */
+	if (def->backoff.month < 0 || def->backoff.day < 0 || def->backoff.time < 0)
+		refuse_value("backoff", "must not mix signs");
 }
 
 void

@@ -40,6 +40,7 @@ SELECT max_attempts, backoff, version FROM idem_import_definition WHERE name = '
 SELECT try('SELECT idem_import_alter(''days'', max_attempts => 0)');
 SELECT try('SELECT idem_import_alter(''days'', backoff => ''-1 s'')');
 SELECT try('SELECT idem_import_alter(''days'', backoff => ''13 months'')');
+SELECT try('SELECT idem_import_alter(''days'', backoff => ''5000000 years -1800000000 days'')');
 
 -- submit: the same pending task is returned, with the higher priority and the earlier time
 SELECT idem_import_submit('whole') AS a \gset

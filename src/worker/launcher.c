@@ -93,8 +93,17 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry = idem_board_find(board, one->database, true);
+	if (entry == NULL)
+	{
+		idem_served_make_room(board);
+		entry = idem_board_find(board, one->database, true);
+	}
 	if (entry != NULL)
+	{
 		entry->starting = true;
+		entry->next = idem_process_earlier(entry->next, one->next);
+		one->next = 0;
+	}
 	LWLockRelease(&board->lock);
 	if (entry == NULL)
 	{
@@ -136,14 +145,18 @@ look_at(Board *board, const Served *one, TimestampTz now)
 
 	LWLockAcquire(&board->lock, LW_SHARED);
 	entry = idem_board_find(board, one->database, false);
-	turn.due = one->look;
+	turn.due = one->look || (one->next != 0 && one->next <= now);
+	turn.next = one->next;
 	if (entry != NULL && entry->launcher != 0 && !OidIsValid(only))
+	{
 		turn.due = false;
+		turn.next = 0;
+	}
 	else if (entry != NULL)
 	{
 		turn.running = entry->scheduler != 0 || entry->starting;
 		turn.due = turn.due || entry->woken || (entry->next != 0 && entry->next <= now);
-		turn.next = entry->next;
+		turn.next = idem_process_earlier(entry->next, one->next);
 		turn.served = entry->served;
 	}
 	LWLockRelease(&board->lock);

@@ -176,6 +176,23 @@ idem_served_suspect(void)
 	databases_changed = true;
 }
 
+void
+idem_served_make_room(Board *board)
+{
+	for (int i = 0; i < BOARD_DATABASES; i++)
+	{
+		BoardDatabase *entry = &board->databases[i];
+		Served	   *one;
+
+		if (!OidIsValid(entry->database) || entry->woken || entry->starting || entry->scheduler != 0 ||
+			entry->launcher != 0 || (one = find_served(entry->database)) == NULL)
+			continue;
+		one->next = entry->next;
+		entry->next = 0;
+		idem_board_tidy(entry);
+	}
+}
+
 List *
 idem_served_list(Board *board)
 {

@@ -20,6 +20,7 @@ typedef struct Served
 	int			failures;		/* schedulers in a row that failed */
 	TimestampTz started_at;		/* the last one */
 	TimestampTz retry_at;
+	TimestampTz next;			/* as in BoardDatabase, if it is not on the board */
 	BackgroundWorkerHandle *handle; /* of the scheduler that was started last, or NULL */
 } Served;
 
@@ -34,5 +35,11 @@ extern void idem_served_suspect(void);
  * and so do its members; what the launcher notes in them stays.
  */
 extern List *idem_served_list(Board *board);
+
+/*
+ * Take databases off the board that are there only for the time to look at
+ * them next; it is in the list then.  For holders of the board's lock.
+ */
+extern void idem_served_make_room(Board *board);
 
 #endif							/* IDEM_SERVED_H */

@@ -6,7 +6,7 @@
  *
  * Submitting locks the row, be it new or not, until the transaction ends: a
  * task can't be claimed before the data that it was submitted for can be seen.
- * What the worker does to tasks is in queue_claim.c.
+ * What the worker does to tasks is in queue_claim.c and queue_outcome.c.
  *
  *-------------------------------------------------------------------------
  */

@@ -7,7 +7,7 @@
  * gone.  PostgreSQL has no autonomous transactions, so the failure is written
  * by somebody else: the scheduler, if one is running in this database, or else
  * a dynamic background worker, the recorder, which lives for that one
- * transaction.  It needs no preloading, only a free slot among
+ * failure.  It needs no preloading, only a free slot among
  * max_worker_processes.
  *
  * The run and its rejects travel through a queue in a small shared memory

@@ -4,7 +4,8 @@
  *	  The recorder: a background worker that writes down one failed run.
  *
  * It takes everything in before it connects to the database, as told at the
- * top of recorder.c, writes it in one transaction, and exits.
+ * top of recorder.c, writes the history in one transaction and the ledger in
+ * another, and exits.
  *
  *-------------------------------------------------------------------------
  */

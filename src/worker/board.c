@@ -266,11 +266,13 @@ idem_board_release(int place, bool only_reserved)
 	Board	   *board = idem_board();
 	BoardExecutor *executor = &board->executors[place];
 	Oid			database;
+	bool		left_behind;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	database = executor->database;
-	/* whatever it had at hand is left behind */
-	if (executor->pid != 0 && executor->task != 0)
+	/* whatever it had at hand is to be looked for */
+	left_behind = executor->pid != 0 && executor->task != 0;
+	if (left_behind)
 		board->generation++;
 	if (!only_reserved || executor->pid == 0)
 		executor->database = InvalidOid;
@@ -278,8 +280,11 @@ idem_board_release(int place, bool only_reserved)
 	{
 		BoardDatabase *entry = &board->databases[i];
 
-		if (entry->database == database && executor->pid != 0 && !executor->fertile)
-			entry->barren++;
+		if (entry->database == database)
+		{
+			entry->barren += executor->pid != 0 && !executor->fertile;
+			entry->woken = entry->woken || left_behind;
+		}
 		/* a process that did not come for want of a slot has made no room */
 		if (!only_reserved && entry->scheduler != 0 && (entry->database == database || entry->hungry))
 			SetLatch(entry->scheduler_latch);

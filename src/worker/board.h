@@ -25,7 +25,7 @@
 typedef struct BoardDatabase
 {
 	Oid			database;		/* InvalidOid: the entry is free */
-	bool		woken;			/* tasks have been submitted since the scheduler looked */
+	bool		woken;			/* tasks have come, or are left behind, since the scheduler looked */
 	bool		starting;		/* a scheduler has been asked for */
 	bool		failed;			/* the last scheduler ended with an error */
 	bool		hungry;			/* it has tasks, but may have no executor */

@@ -124,6 +124,26 @@ sql('SELECT pg_sleep(1)');
 $other->query_safe('COMMIT');
 is(wait_for($task, '5 s'), 'done', 'a task that came meanwhile is seen');
 is(sql("SELECT status FROM idem_import_queue WHERE task = $slow"), 'running', 'before the long one is done');
+
+# an executor that goes away during the same
+sql(<<'SQL');
+CREATE TABLE slower (id int PRIMARY KEY);
+CREATE TRIGGER nap AFTER INSERT ON slower FOR EACH STATEMENT EXECUTE FUNCTION long_nap();
+SELECT idem_import_create('slower', 'SELECT 1 AS id', 'slower', key => '{id}');
+SQL
+my $slower = submit("'slower'");
+my $naps = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'idem_import executor' AND wait_event = 'PgSleep'";
+ok(until_true("SELECT ($naps) = 2"), 'two long tasks');
+$other->query_safe('BEGIN; LOCK TABLE idem_import_backfill IN ACCESS EXCLUSIVE MODE');
+submit("'a', run_after => 'infinity'");
+ok(until_true("SELECT count(*) = 1 FROM pg_locks WHERE relation = 'idem_import_backfill'::regclass AND NOT granted"), 'the scheduler waits');
+sql("SELECT pg_terminate_backend(pid, 10000) FROM idem_import_queue WHERE task = $slower");
+sql('SELECT pg_sleep(1)');
+$other->query_safe('COMMIT');
+sql('SELECT pg_sleep(3)');
+is(sql("SELECT string_agg(status || interrupted, ' ' ORDER BY task) FROM idem_import_queue WHERE task IN ($slow, $slower)"),
+	'running0 running1', 'what it had at hand goes on before the other is done');
+sql("SELECT idem_import_cancel($slower)");
 sql("SELECT idem_import_cancel($_)") for $slow, $late;
 $other->quit;
 

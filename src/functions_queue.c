@@ -159,11 +159,26 @@ require_visible(const QueueItem *item, int64 number)
 				 errhint("Commit before you wait: nobody else can see it until then.")));
 }
 
+/* The import's own code, called by a task, may ask for that task, or for one that comes after it. */
+static void
+require_other_task(int64 number)
+{
+	int64		own = idem_board_own_task();
+
+	if (own != 0 && idem_queue_ends_after(number, own))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("task " INT64_FORMAT " cannot be waited for by task " INT64_FORMAT, number, own),
+				 errdetail("It cannot end before the task that waits for it."),
+				 errhint("Wait in a session, not in what an import calls.")));
+}
+
 /*
  * idem_import_wait(task, timeout) returns text
  *
  * The final status, or the one at hand when the time is up.  Errors: 42704;
- * 55000 for a task of this transaction.
+ * 55000 for a task of this transaction, or one that this very task is in the
+ * way of.
  */
 Datum
 idem_import_wait(PG_FUNCTION_ARGS)
@@ -178,7 +193,10 @@ idem_import_wait(PG_FUNCTION_ARGS)
 
 	get_item(number, &item);
 	if (!item.is_final)
+	{
 		require_visible(&item, number);
+		require_other_task(number);
+	}
 	if (!item.is_final && until == 0 && !RecoveryInProgress() && idem_launcher_pid() == 0)
 		ereport(WARNING,
 				(errmsg("no worker serves this database"),

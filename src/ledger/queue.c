@@ -225,6 +225,32 @@ idem_queue_is_pending(int64 number, bool is_backfill)
 	return found;
 }
 
+/*
+ * SELECT FROM idem_import_queue q
+ *    JOIN idem_import_queue o ON o.import = q.import AND o.scope IS NOT DISTINCT FROM q.scope
+ * WHERE o.task = $2 AND (q.task = $1 OR q.backfill = $1) AND q.status IN ('pending', 'running')
+ */
+bool
+idem_queue_ends_after(int64 number, int64 task)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	SqlParam	param[] = {sql_int8(number), sql_int8(task)};
+	House		house;
+	SqlRow		row;
+	bool		found;
+
+	sql_house_enter(&house);
+	PushActiveSnapshot(GetLatestSnapshot());
+	found = sql_row(psprintf("SELECT FROM %1$sidem_import_queue q "
+							 "JOIN %1$sidem_import_queue o ON o.import = q.import AND o.scope IS NOT DISTINCT FROM q.scope "
+							 "WHERE o.task = $2 AND (q.task = $1 OR q.backfill = $1) "
+							 "AND q.status IN ('pending', 'running') LIMIT 1", house.schema),
+					sql_params(lengthof(param), param), false, cxt, &row);
+	PopActiveSnapshot();
+	sql_house_leave(&house);
+	return found;
+}
+
 bool
 idem_queue_cancel(int64 number, bool is_backfill)
 {

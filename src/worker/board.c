@@ -316,6 +316,24 @@ idem_board_set_task(int place, int64 task, int64 backfill)
 	return cancel;
 }
 
+int64
+idem_board_own_task(void)
+{
+	Board	   *board = idem_board();
+	int64		task = 0;
+
+	LWLockAcquire(&board->lock, LW_SHARED);
+	for (int i = 0; i < BOARD_EXECUTORS && task == 0; i++)
+	{
+		const BoardExecutor *executor = &board->executors[i];
+
+		if (OidIsValid(executor->database) && executor->pid == MyProcPid)
+			task = executor->task;
+	}
+	LWLockRelease(&board->lock);
+	return task;
+}
+
 void
 idem_board_read_hands(QueueHands *hands)
 {

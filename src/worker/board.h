@@ -114,6 +114,9 @@ extern void idem_board_release(int place, bool only_reserved);
  */
 extern bool idem_board_set_task(int place, int64 task, int64 backfill);
 
+/* The task that this very process has at hand, 0: none. */
+extern int64 idem_board_own_task(void);
+
 /* The tasks of this database that executors have at hand. */
 extern void idem_board_read_hands(QueueHands *hands);
 

@@ -145,6 +145,38 @@ is(sql("SELECT string_agg(status || interrupted, ' ' ORDER BY task) FROM idem_im
 	'running0 running1', 'what it had at hand goes on before the other is done');
 sql("SELECT idem_import_cancel($slower)");
 sql("SELECT idem_import_cancel($_)") for $slow, $late;
+
+# a task that waits for itself, or for one that comes after it
+sql(<<'SQL');
+CREATE TABLE waiter (id int PRIMARY KEY);
+CREATE TABLE order_of (t text);
+INSERT INTO order_of VALUES ('');
+CREATE FUNCTION obey() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+	o order_of;
+BEGIN
+	SELECT * INTO o FROM order_of;
+	EXECUTE o.t;
+	RETURN NULL;
+END$$;
+CREATE TRIGGER obey AFTER INSERT ON waiter FOR EACH STATEMENT EXECUTE FUNCTION obey();
+SELECT idem_import_create('waiter', 'SELECT 1 AS id', 'waiter', key => '{id}');
+UPDATE order_of SET t = 'SELECT idem_import_wait(task) FROM idem_import_queue WHERE import = ''waiter'' AND status = ''running''';
+SQL
+$task = submit("'waiter'");
+is(wait_for($task, '20 s'), 'failed', 'a task that waits for itself is told so');
+is(sql("SELECT sqlstate, message, detail FROM idem_import_queue WHERE task = $task"),
+	"55000|task $task cannot be waited for by task $task|It cannot end before the task that waits for it.", 'and why');
+sql("UPDATE order_of SET t = 'SELECT pg_sleep(1); SELECT idem_import_wait(max(task)) FROM idem_import_queue WHERE import = ''waiter'' AND status = ''pending'''");
+$task = submit("'waiter'");
+ok(until_true("SELECT count(*) = 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"), 'a task');
+my $next = submit("'waiter', run_after => clock_timestamp() + '1 hour'");
+is(wait_for($task, '20 s'), 'failed', 'that waits for one of the same import and scope is told so');
+is(sql("SELECT message FROM idem_import_queue WHERE task = $task"), "task $next cannot be waited for by task $task", 'and which');
+sql("SELECT idem_import_cancel($next)");
+sql("UPDATE order_of SET t = 'SELECT idem_import_wait(idem_import_queue.task) FROM idem_import_queue WHERE task = $slow'");
+$task = submit("'waiter'");
+is(wait_for($task, '20 s'), 'done', 'it may ask for one that has ended');
 $other->quit;
 
 # one that may be tried for ever, and loses its executor, stops nobody's queue

@@ -63,16 +63,26 @@ idem_owner_remember_timeouts(void)
 static void
 set_here(const char *name, const char *value)
 {
+	/* as at a login, tablespaces that are gone are passed over; a SET would raise an error */
+	GucSource	source = pg_strcasecmp(name, "temp_tablespaces") == 0 ? PGC_S_INTERACTIVE : PGC_S_SESSION;
+
 	/* what only a new session can be given is no news each time */
-	(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, DEBUG1, false);
+	(void) set_config_option(name, value, PGC_SUSET, source, GUC_ACTION_SAVE, true, DEBUG1, false);
 }
 
-/* Says who is logged in, or ends the process. */
+/* Says who is logged in, holds for the transaction of the login alone, or ends the process. */
 static bool
 is_for_sessions(const char *name)
 {
-	return pg_strcasecmp(name, "role") == 0 || pg_strcasecmp(name, "session_authorization") == 0 ||
-		pg_strcasecmp(name, "transaction_timeout") == 0;
+	static const char *const names[] = {"role", "session_authorization", "transaction_read_only",
+	"transaction_isolation", "transaction_deferrable", "transaction_timeout"};
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (pg_strcasecmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* The settings of pg_db_role_setting for a database and a role; 0: any. */

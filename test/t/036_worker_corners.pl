@@ -58,6 +58,13 @@ is(wait_for($task, '30 s'), 'done', 'a task');
 is(sql('SELECT setting FROM seen'), '77MB', 'has the settings that only a superuser can give to its owner');
 unlike(slurp_file($node->logfile), qr/permission denied to set parameter/, 'and no complaints');
 
+# settings that a login passes over
+sql("ALTER ROLE keeper SET temp_tablespaces = 'gone_by_now'; ALTER ROLE keeper SET transaction_read_only = on; UPDATE src SET v = 'passed over'");
+is(wait_for(submit("'a'"), '30 s'), 'done', 'settings that let the role log in let its tasks run');
+is(sql('SELECT v FROM dst'), 'passed over', 'and write');
+sql('ALTER ROLE keeper RESET temp_tablespaces; ALTER ROLE keeper RESET transaction_read_only; UPDATE src SET v = $$$$');
+is(wait_for(submit("'a'"), '30 s'), 'done', 'as before');
+
 # a transaction that has submitted the same task, and rolls back
 my $other = $node->background_psql('postgres', on_error_stop => 0);
 $task = submit("'a', run_after => clock_timestamp() + '1 s'");

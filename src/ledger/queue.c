@@ -19,6 +19,7 @@
 #include "executor/spi.h"
 #include "ledger/definition.h"
 #include "ledger/queue.h"
+#include "ledger/queue_lanes.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "utils/lsyscache.h"
@@ -96,9 +97,13 @@ reprocess_predicate(const char *reprocess)
  * INSERT INTO idem_import_queue (import, scope, backfill, submitted_by)
  * SELECT $1, u.unit, $2, $3
  * FROM unnest($4) WITH ORDINALITY AS u (unit, place)
- *    LEFT JOIN idem_import_ledger l ON l.import = $1 AND l.unit = u.unit
- * WHERE <chosen> AND NOT EXISTS (<pending in another backfill>)
+ *    LEFT JOIN LATERAL (SELECT ... FROM idem_import_ledger WHERE import = $1 AND unit = u.unit OFFSET 0) l ON true
+ * WHERE <chosen> AND NOT EXISTS (<pending in another backfill> OFFSET 0)
  * ORDER BY u.place
+ *
+ * OFFSET 0 makes it look up unit after unit.  As a join it may compare each
+ * unit with each task, where the planner has not yet heard of the many that
+ * another backfill has just submitted.
  */
 static uint64
 insert_units(const House *house, const char *import, int64 backfill, List *units, const char *reprocess)
@@ -107,6 +112,7 @@ insert_units(const House *house, const char *import, int64 backfill, List *units
 	ListCell   *lc;
 	SqlParam	param[4];
 
+	idem_lanes_prefer_indexes();
 	foreach(lc, units)
 		strings = lappend(strings, makeString(lfirst(lc)));
 	param[0] = sql_text(import);
@@ -117,10 +123,11 @@ insert_units(const House *house, const char *import, int64 backfill, List *units
 					   psprintf("INSERT INTO %1$sidem_import_queue (import, scope, backfill, submitted_by) "
 								"SELECT $1, u.unit, $2, $3 "
 								"FROM unnest($4) WITH ORDINALITY AS u (unit, place) "
-								"LEFT JOIN %1$sidem_import_ledger l ON l.import = $1 AND l.unit = u.unit "
+								"LEFT JOIN LATERAL (SELECT status, applied_at FROM %1$sidem_import_ledger "
+								"WHERE import = $1 AND unit = u.unit OFFSET 0) l ON true "
 								"WHERE %2$s AND NOT EXISTS (SELECT FROM %1$sidem_import_queue q "
 								"WHERE q.import = $1 AND q.scope = u.unit AND q.status = 'pending' "
-								"AND q.backfill IS NOT NULL) "
+								"AND q.backfill IS NOT NULL OFFSET 0) "
 								"ORDER BY u.place", house->schema, reprocess_predicate(reprocess)),
 					   sql_params(lengthof(param), param));
 }
@@ -276,8 +283,11 @@ idem_queue_cancel(int64 number, bool is_backfill)
 
 /*
  * DELETE FROM idem_import_queue q WHERE finished_at < $3
- *    AND status NOT IN ('pending', 'running') AND NOT EXISTS (<its backfill is at work>) AND <who may>
+ *    AND status NOT IN ('pending', 'running') AND <its backfill is not among those at work> AND <who may>
  * DELETE FROM idem_import_backfill b WHERE created_at < $3 AND NOT EXISTS (<tasks of it>) AND <who may>
+ *
+ * NOT IN finds out once which backfills are at work; as a join it may do so for
+ * each task, where the planner has not yet heard how many there are.
  */
 uint64
 idem_queue_prune(TimestampTz before, Oid who, bool dropped)
@@ -285,9 +295,9 @@ idem_queue_prune(TimestampTz before, Oid who, bool dropped)
 	uint64		deleted;
 
 	deleted = idem_definition_prune("DELETE FROM %1$sidem_import_queue q WHERE finished_at < $3 "
-									"AND status NOT IN ('pending', 'running') AND NOT EXISTS "
-									"(SELECT FROM %1$sidem_import_queue o WHERE o.backfill = q.backfill "
-									"AND o.status IN ('pending', 'running')) AND %2$s", before, who, dropped);
+									"AND status NOT IN ('pending', 'running') AND (q.backfill IS NULL OR q.backfill NOT IN "
+									"(SELECT DISTINCT o.backfill FROM %1$sidem_import_queue o WHERE o.backfill IS NOT NULL "
+									"AND o.status IN ('pending', 'running'))) AND %2$s", before, who, dropped);
 	(void) idem_definition_prune("DELETE FROM %1$sidem_import_backfill b WHERE created_at < $3 AND NOT EXISTS "
 								 "(SELECT FROM %1$sidem_import_queue o WHERE o.backfill = b.backfill) AND %2$s",
 								 before, who, dropped);

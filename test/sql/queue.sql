@@ -174,6 +174,24 @@ RESET ROLE;
 SELECT count(*) FROM idem_import_queue WHERE import <> 'days';
 SELECT count(*) FROM idem_import_backfill WHERE import <> 'days';
 
+-- many tasks that the planner has not heard of
+BEGIN;
+CREATE TABLE numbers (id int PRIMARY KEY);
+SELECT idem_import_create('numbers', 'SELECT $1 AS id', 'numbers', key => '{id}', scope => '{id}');
+SELECT idem_import_create('few', 'SELECT $1 AS id', 'numbers', key => '{id}', scope => '{id}');
+SELECT idem_import_backfill('few', '1', '2000') IS NOT NULL;
+DELETE FROM idem_import_queue WHERE import <> 'few';
+ANALYZE idem_import_queue;
+SET LOCAL statement_timeout = '10 s';
+SELECT idem_import_backfill('numbers', '1', '60000') AS n \gset
+SELECT idem_import_backfill('numbers', '1', '60001') AS m \gset
+SELECT units FROM idem_import_backfills WHERE backfill IN (:n, :m) ORDER BY backfill;
+SELECT idem_import_cancel(:n);
+UPDATE idem_import_queue SET finished_at = '2000-01-01' WHERE backfill = :n;
+SELECT idem_import_prune('1 day');
+SELECT count(*) FROM idem_import_queue WHERE import = 'numbers';
+ROLLBACK;
+
 -- settings
 SHOW idem_import.max_workers;
 SELECT name, setting, unit, context, vartype FROM pg_settings WHERE name IN ('idem_import.databases', 'idem_import.max_workers') ORDER BY name;

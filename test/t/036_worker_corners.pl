@@ -150,8 +150,8 @@ $other->query_safe('COMMIT');
 sql('SELECT pg_sleep(3)');
 is(sql("SELECT string_agg(status || interrupted, ' ' ORDER BY task) FROM idem_import_queue WHERE task IN ($slow, $slower)"),
 	'running0 running1', 'what it had at hand goes on before the other is done');
-sql("SELECT idem_import_cancel($slower)");
-sql("SELECT idem_import_cancel($_)") for $slow, $late;
+$other->quit;
+sql("SELECT idem_import_cancel($_)") for $slow, $slower, $late;
 
 # a task that waits for itself, or for one that comes after it
 sql(<<'SQL');
@@ -184,7 +184,6 @@ sql("SELECT idem_import_cancel($next)");
 sql("UPDATE order_of SET t = 'SELECT idem_import_wait(idem_import_queue.task) FROM idem_import_queue WHERE task = $slow'");
 $task = submit("'waiter'");
 is(wait_for($task, '20 s'), 'done', 'it may ask for one that has ended');
-$other->quit;
 
 # one that may be tried for ever, and loses its executor, stops nobody's queue
 sql(<<'SQL');

@@ -135,6 +135,12 @@ like($fills[1], qr{aria-label="0 % done".*>0 of 0<}, 'one of nothing');
 unlike($tasks . $fills, qr/theirs/, 'nothing of others');
 my $bars = scalar(() = $page =~ /<rect /g);
 
+# the page stays small, whatever an error has to say
+$node->safe_psql('postgres', q{UPDATE idem_import_queue SET message = repeat('ü"', 1000000) WHERE scope = '<dead>'});
+my ($long) = report('owner');
+like($long, qr/40P01: (?:ü&quot;){496}ü \.\.\.</, 'a long error is cut short');
+cmp_ok(length($long), '<', length($page) + 10000, 'so the page is not much longer');
+
 # in a browser
 SKIP:
 {

@@ -208,9 +208,15 @@ idem_board_wake_hungry(Oid database)
 	{
 		const BoardDatabase *entry = &board->databases[i];
 
-		if (OidIsValid(entry->database) && entry->database != database && entry->scheduler != 0 && entry->hungry)
+		if (!OidIsValid(entry->database) || entry->database == database || !entry->hungry)
+			continue;
+		if (entry->scheduler != 0)
 			SetLatch(entry->scheduler_latch);
+		else if (entry->launcher != 0)
+			SetLatch(entry->launcher_latch);
 	}
+	if (board->crowded && board->launcher != 0 && board->launcher != MyProcPid)
+		SetLatch(board->launcher_latch);
 	LWLockRelease(&board->lock);
 }
 

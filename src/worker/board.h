@@ -28,7 +28,7 @@ typedef struct BoardDatabase
 	bool		woken;			/* tasks have come, or are left behind, since the scheduler looked */
 	bool		starting;		/* a scheduler has been asked for */
 	bool		failed;			/* the last scheduler ended with an error */
-	bool		hungry;			/* it has tasks, but may have no executor */
+	bool		hungry;			/* it has tasks, but may have no executor, or no slot for a scheduler */
 	TimestampTz next;			/* when to look, unless woken before; 0: then only */
 	TimestampTz served;			/* when a scheduler left last */
 	int64		claims;			/* how many tasks executors have claimed */
@@ -96,7 +96,7 @@ extern bool idem_board_others_wait(Oid database);
 /* This database waits for a place: wake those of others who linger on theirs.  InvalidOid: for a scheduler's. */
 extern void idem_board_wake_idle(Oid database);
 
-/* A process of this database has ended: wake the schedulers of others that wait for a place. */
+/* A process of this database has ended: wake those of others that wait for a place. */
 extern void idem_board_wake_hungry(Oid database);
 
 /* Take a place for an executor; -1 if "limit" of them are taken. */

@@ -90,6 +90,7 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 {
 	BackgroundWorker worker;
 	BoardDatabase *entry;
+	bool		newly_hungry;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry = idem_board_find(board, one->database, true);
@@ -125,7 +126,12 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry->starting = false;
 	entry->woken = true;
+	/* the preloaded launcher says so for all that it serves, see set_crowded */
+	newly_hungry = OidIsValid(only) && !entry->hungry;
+	entry->hungry = entry->hungry || newly_hungry;
 	LWLockRelease(&board->lock);
+	if (newly_hungry)
+		idem_board_wake_idle(one->database);
 	return false;
 }
 
@@ -255,6 +261,8 @@ sign_off(int code, Datum arg)
 		if (entry != NULL && entry->launcher == MyProcPid)
 		{
 			entry->launcher = 0;
+			if (entry->scheduler == 0)
+				entry->hungry = false;
 			idem_board_tidy(entry);
 		}
 		/* from now on that is the other's */

@@ -106,7 +106,10 @@ idem_board_find(Board *board, Oid database, bool make)
 void
 idem_board_tidy(BoardDatabase *entry)
 {
-	if (!entry->woken && !entry->starting && entry->next == 0 && entry->scheduler == 0 && entry->launcher == 0)
+	bool		awaited = entry->woken || entry->starting || entry->next != 0;
+
+	/* without a launcher nobody heeds that; one that comes looks into the tables */
+	if (entry->scheduler == 0 && entry->launcher == 0 && (!awaited || idem_board()->launcher == 0))
 		entry->database = InvalidOid;
 }
 
@@ -119,7 +122,8 @@ idem_board_wake(Oid database)
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	board->generation++;
-	entry = idem_board_find(board, database, true);
+	/* as for idem_board_tidy */
+	entry = idem_board_find(board, database, board->launcher != 0);
 	if (entry == NULL)
 		board->overflow = true;
 	else

@@ -78,7 +78,7 @@ extern Board *idem_board(void);
  */
 extern BoardDatabase *idem_board_find(Board *board, Oid database, bool make);
 
-/* Free an entry that says nothing.  For holders of the lock. */
+/* Free an entry that says nothing, or that nobody heeds.  For holders of the lock. */
 extern void idem_board_tidy(BoardDatabase *entry);
 
 /* There are tasks to look at in a database.  Raises nothing once the board is there. */

@@ -41,10 +41,25 @@ sub take_turns
 	return;
 }
 
+# What databases leave behind that nobody serves, or no more, takes no room.
+$node->safe_psql('postgres', "CREATE DATABASE $_") for 'a', 'b';
+$node->safe_psql($_, $setup) for 'a', 'b';
+for my $worker ('', 'SELECT pg_terminate_backend(idem_import_worker_start(), 5000);')
+{
+	$node->safe_psql('postgres', <<SQL) for 1 .. 70;
+CREATE DATABASE x TEMPLATE b;
+\\c x
+SELECT idem_import_submit('ids', '1', run_after => now() + '1 day');
+$worker
+\\c postgres
+DROP DATABASE x WITH (FORCE);
+SQL
+	like($node->safe_psql('b', 'SELECT idem_import_worker_start()'), qr/^\d+$/, 'a worker is started after many databases' . ($worker eq '' ? '' : ' with workers'));
+	$node->safe_psql('b', 'SELECT pg_terminate_backend(idem_import_worker_start(), 5000)');
+}
+
 for my $db ('a', 'b')
 {
-	$node->safe_psql('postgres', "CREATE DATABASE $db");
-	$node->safe_psql($db, $setup);
 	$node->safe_psql($db, 'SELECT idem_import_worker_start()');
 }
 take_turns('two by hand');

@@ -62,7 +62,7 @@ unlike(slurp_file($node->logfile), qr/permission denied to set parameter/, 'and 
 sql("ALTER ROLE keeper SET temp_tablespaces = 'gone_by_now'; ALTER ROLE keeper SET transaction_read_only = on; UPDATE src SET v = 'passed over'");
 is(wait_for(submit("'a'"), '30 s'), 'done', 'settings that let the role log in let its tasks run');
 is(sql('SELECT v FROM dst'), 'passed over', 'and write');
-sql('ALTER ROLE keeper RESET temp_tablespaces; ALTER ROLE keeper RESET transaction_read_only; UPDATE src SET v = $$$$');
+sql('ALTER ROLE keeper RESET ALL; UPDATE src SET v = $$$$');
 is(wait_for(submit("'a'"), '30 s'), 'done', 'as before');
 
 # a transaction that has submitted the same task, and rolls back

@@ -161,11 +161,11 @@ require_visible(const QueueItem *item, int64 number)
 
 /* The import's own code, called by a task, may ask for that task, or for one that comes after it. */
 static void
-require_other_task(int64 number)
+require_other_task(const QueueItem *item, int64 number)
 {
 	int64		own = idem_board_own_task();
 
-	if (own != 0 && idem_queue_ends_after(number, own))
+	if (own != 0 && idem_queue_ends_after(number, item->is_backfill, own))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("task " INT64_FORMAT " cannot be waited for by task " INT64_FORMAT, number, own),
@@ -195,7 +195,7 @@ idem_import_wait(PG_FUNCTION_ARGS)
 	if (!item.is_final)
 	{
 		require_visible(&item, number);
-		require_other_task(number);
+		require_other_task(&item, number);
 	}
 	if (!item.is_final && until == 0 && !RecoveryInProgress() && idem_launcher_pid() == 0)
 		ereport(WARNING,

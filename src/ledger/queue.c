@@ -211,12 +211,11 @@ idem_queue_find(int64 number, QueueItem *item)
 	return true;
 }
 
-/* SELECT FROM idem_import_queue WHERE <task or backfill> = $1 AND status = 'pending' LIMIT 1 */
-bool
-idem_queue_is_pending(int64 number, bool is_backfill)
+/* Does such a query find a row now, whatever our snapshot is?  %s: our schema */
+static bool
+exists_now(const char *query, int nparams, const SqlParam *param)
 {
 	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param = sql_int8(number);
 	House		house;
 	SqlRow		row;
 	bool		found;
@@ -224,38 +223,39 @@ idem_queue_is_pending(int64 number, bool is_backfill)
 	sql_house_enter(&house);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetLatestSnapshot());
-	found = sql_row(psprintf("SELECT FROM %sidem_import_queue WHERE %s = $1 AND status = 'pending' LIMIT 1",
-							 house.schema, is_backfill ? "backfill" : "task"),
-					sql_params(1, &param), false, cxt, &row);
+	found = sql_row(psprintf(query, house.schema), sql_params(nparams, param), false, cxt, &row);
 	PopActiveSnapshot();
 	sql_house_leave(&house);
 	return found;
 }
 
+/* SELECT FROM idem_import_queue WHERE <task or backfill> = $1 AND status = 'pending' LIMIT 1 */
+bool
+idem_queue_is_pending(int64 number, bool is_backfill)
+{
+	SqlParam	param = sql_int8(number);
+
+	return exists_now(is_backfill ?
+					  "SELECT FROM %sidem_import_queue WHERE backfill = $1 AND status = 'pending' LIMIT 1" :
+					  "SELECT FROM %sidem_import_queue WHERE task = $1 AND status = 'pending' LIMIT 1", 1, &param);
+}
+
 /*
  * SELECT FROM idem_import_queue q
  *    JOIN idem_import_queue o ON o.import = q.import AND o.scope IS NOT DISTINCT FROM q.scope
- * WHERE o.task = $2 AND (q.task = $1 OR q.backfill = $1) AND q.status IN ('pending', 'running')
+ * WHERE o.task = $2 AND <q.task or q.backfill> = $1 AND q.status IN ('pending', 'running') LIMIT 1
  */
-bool
-idem_queue_ends_after(int64 number, int64 task)
-{
-	MemoryContext cxt = CurrentMemoryContext;
-	SqlParam	param[] = {sql_int8(number), sql_int8(task)};
-	House		house;
-	SqlRow		row;
-	bool		found;
+#define ENDS_AFTER(item) \
+	"SELECT FROM %1$sidem_import_queue q " \
+	"JOIN %1$sidem_import_queue o ON o.import = q.import AND o.scope IS NOT DISTINCT FROM q.scope " \
+	"WHERE o.task = $2 AND q." item " = $1 AND q.status IN ('pending', 'running') LIMIT 1"
 
-	sql_house_enter(&house);
-	PushActiveSnapshot(GetLatestSnapshot());
-	found = sql_row(psprintf("SELECT FROM %1$sidem_import_queue q "
-							 "JOIN %1$sidem_import_queue o ON o.import = q.import AND o.scope IS NOT DISTINCT FROM q.scope "
-							 "WHERE o.task = $2 AND (q.task = $1 OR q.backfill = $1) "
-							 "AND q.status IN ('pending', 'running') LIMIT 1", house.schema),
-					sql_params(lengthof(param), param), false, cxt, &row);
-	PopActiveSnapshot();
-	sql_house_leave(&house);
-	return found;
+bool
+idem_queue_ends_after(int64 number, bool is_backfill, int64 task)
+{
+	SqlParam	param[] = {sql_int8(number), sql_int8(task)};
+
+	return exists_now(is_backfill ? ENDS_AFTER("backfill") : ENDS_AFTER("task"), lengthof(param), param);
 }
 
 bool

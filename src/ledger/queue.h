@@ -82,7 +82,7 @@ extern bool idem_queue_is_pending(int64 number, bool is_backfill);
  * Can the item, or something of it, come to its end only after this task, which
  * is running?  It may be that task, or one of the same import and scope.
  */
-extern bool idem_queue_ends_after(int64 number, int64 task);
+extern bool idem_queue_ends_after(int64 number, bool is_backfill, int64 task);
 
 /* Cancel what is pending of a task or a backfill.  Says whether there was any. */
 extern bool idem_queue_cancel(int64 number, bool is_backfill);

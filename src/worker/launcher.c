@@ -80,17 +80,11 @@ reap(Board *board, Served *one, TimestampTz now)
 	idem_served_suspect();
 }
 
-/*
- * Start a scheduler; false if there is no slot for it.  Then it stays due: the
- * first slot that becomes free is for who has waited longest, which a time to
- * wait before the next attempt would give to somebody else.
- */
-static bool
-start_scheduler(Board *board, Served *one, TimestampTz now)
+/* The entry of a database where a scheduler is about to start; NULL if the board is full. */
+static BoardDatabase *
+expect_scheduler(Board *board, Served *one)
 {
-	BackgroundWorker worker;
 	BoardDatabase *entry;
-	bool		newly_hungry;
 
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry = idem_board_find(board, one->database, true);
@@ -106,23 +100,15 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 		one->next = 0;
 	}
 	LWLockRelease(&board->lock);
-	if (entry == NULL)
-	{
-		one->retry_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
-		return true;
-	}
+	return entry;
+}
 
-	idem_process_describe(&worker, "scheduler", "idem_import_scheduler_main", ObjectIdGetDatum(one->database));
-	worker.bgw_notify_pid = MyProcPid;
-	if (RegisterDynamicBackgroundWorker(&worker, &one->handle))
-	{
-		one->look = false;
-		one->started_at = now;
-		one->retry_at = 0;
-		return true;
-	}
+/* There was no slot for it. */
+static void
+expect_none(Board *board, BoardDatabase *entry)
+{
+	bool		newly_hungry;
 
-	one->handle = NULL;
 	LWLockAcquire(&board->lock, LW_EXCLUSIVE);
 	entry->starting = false;
 	entry->woken = true;
@@ -131,8 +117,38 @@ start_scheduler(Board *board, Served *one, TimestampTz now)
 	entry->hungry = entry->hungry || newly_hungry;
 	LWLockRelease(&board->lock);
 	if (newly_hungry)
-		idem_board_wake_idle(one->database);
-	return false;
+		idem_board_wake_idle(only);
+}
+
+/*
+ * Start a scheduler; false if there is no slot for it.  Then it stays due: the
+ * first slot that becomes free is for who has waited longest, which a time to
+ * wait before the next attempt would give to somebody else.
+ */
+static bool
+start_scheduler(Board *board, Served *one, TimestampTz now)
+{
+	BackgroundWorker worker;
+	BoardDatabase *entry = expect_scheduler(board, one);
+
+	if (entry == NULL)
+	{
+		one->retry_at = TimestampTzPlusMilliseconds(now, RETRY_MS);
+		return true;
+	}
+
+	idem_process_describe(&worker, "scheduler", "idem_import_scheduler_main", ObjectIdGetDatum(one->database));
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, &one->handle))
+	{
+		one->handle = NULL;
+		expect_none(board, entry);
+		return false;
+	}
+	one->look = false;
+	one->started_at = now;
+	one->retry_at = 0;
+	return true;
 }
 
 typedef struct Turn

@@ -769,7 +769,9 @@ CREATE FUNCTION idem_import_html(value text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
 	SELECT pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(pg_catalog.replace(
-		pg_catalog.regexp_replace(pg_catalog.left(value, 1000) || CASE WHEN pg_catalog.length(value) > 1000 THEN ' ...' ELSE '' END, '[\x01-\x08\x0b\x0c\x0e-\x1f]', '?', 'g'),
+		pg_catalog.regexp_replace(
+			pg_catalog.left(value, 1000) || CASE WHEN pg_catalog.length(value) > 1000 THEN ' ...' ELSE '' END,
+			'[\x01-\x08\x0b\x0c\x0e-\x1f]', '?', 'g'),
 		'&', '&amp;'), '<', '&lt;'), '>', '&gt;'), '"', '&quot;'), '''', '&#39;');
 END;
 

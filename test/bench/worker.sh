@@ -79,7 +79,7 @@ ticks() {
 	awk '/^cpu / { print $2 + $3 + $4 + $7 + $8, $2 + $3 + $4 + $5 + $6 + $7 + $8 }' /proc/stat
 }
 
-# Runs $2 from standard input in database "worker"; writes a line for contender $1: seconds, share of the cores.
+# Runs standard input in database "worker"; writes a line for contender $1: seconds, share of the cores.
 fill_with() {
 	local begin busy all busy_after all_after
 	sql worker -o /dev/null -c 'CHECKPOINT'

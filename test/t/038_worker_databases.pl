@@ -35,7 +35,7 @@ $node->restart;
 # time to look at each of them
 sleep(4);
 
-# a task for now, in whichever of them
+# a task that is due at once, in whichever of them
 for my $n (0, 20, 40, 63 .. $databases - 1)
 {
 	my $task = $node->safe_psql("d$n", "SELECT idem_import_submit('two')");
